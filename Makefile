@@ -1,0 +1,53 @@
+# nixel: `make run` shows it working, `make test` proves it. Both do all the set-up they need.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := src/physics src/acquisition src/reconstruction services/safety services/update services/imaging
+WEB := services/imaging/web
+WEB_SOURCES := $(shell find $(WEB) -path $(WEB)/node_modules -prune -o -path $(WEB)/dist -prune -o -type f -print 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help run setup page test lint bench openapi lock clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | column -t -s "$$(printf '\t')"
+
+run: setup page  ## scan a phantom, reconstruct it, serve the page (ONCE=1: end after the picture; PORT=, DATA=, SEED=)
+	@$(BIN)/nixel demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT)) $(if $(DATA),--data $(DATA)) $(if $(SEED),--seed $(SEED))
+
+setup: $(VENV)/.ready  ## prepare .venv; its command is .venv/bin/nixel
+
+$(VENV)/.ready: requirements/runtime.lock $(PACKAGES:%=%/pyproject.toml)
+	@tools/setup-venv $(PYTHON) $(VENV) $(PACKAGES)
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready requirements/dev.lock
+	@echo "nixel: installing what the tests need"
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
+	@touch $@
+
+page: $(WEB)/dist/.ready  ## build the page (needs Node 20 or newer; without it everything else works)
+
+$(WEB)/dist/.ready: $(WEB_SOURCES)
+	@tools/build-page $(WEB)
+
+test: setup page $(VENV)/.ready-dev  ## every tier that can run here; ends with the list of those that could not
+	@$(BIN)/python tools/run-tests
+
+lint: $(VENV)/.ready-dev  ## style, annotations and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(VENV)/.ready-dev  ## benchmarks against peers and floors
+	@$(BIN)/python -m bench
+
+openapi: setup  ## write services/imaging/openapi.json anew
+	@$(BIN)/nixel openapi > services/imaging/openapi.json.new && mv services/imaging/openapi.json.new services/imaging/openapi.json
+
+lock:  ## pin every dependency anew (needs uv)
+	@requirements/lock.sh --upgrade
+
+clean:  ## remove what can be made again (not the data)
+	rm -rf $(VENV) $(WEB)/node_modules $(WEB)/dist .mypy_cache .ruff_cache .pytest_cache

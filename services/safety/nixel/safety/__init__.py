@@ -1,0 +1,1 @@
+"""The safety daemon of nixel, its client and its command line."""

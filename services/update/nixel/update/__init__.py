@@ -1,0 +1,1 @@
+"""What decides on the target about an update of the system."""

@@ -1,0 +1,1 @@
+"""Devices, adapters, sequences and writers of nixel, and its virtual instruments."""

@@ -1,0 +1,1 @@
+"""Forward models of nixel: optics, the MPI signal, phantoms."""

@@ -1,0 +1,1 @@
+"""From data to pictures: MPI and hologram reconstruction."""
