@@ -156,7 +156,7 @@ def test_a_phantom_comes_back_from_its_noisy_signal(name):
     frequencies = np.fft.rfftfreq(drive.samples, 1 / drive.base_frequency)
     calibration = spectra(np.moveaxis(matrix, -1, 0) * 100.0)
     prepared = SystemMatrixReconstruction.prepare(calibration, background, frequencies)
-    picture = prepared.apply(measured[None], 20)[0]
+    picture = prepared.apply(measured[None])[0]
     truth = phantom(name).rasterise(grid).ravel()
     assert np.corrcoef(picture, truth)[0, 1] >= 0.9
     # The picture is in units of the calibration sample (100 mol/m^3): its total iron is the phantom's.

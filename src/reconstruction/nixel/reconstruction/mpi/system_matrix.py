@@ -201,7 +201,7 @@ class SystemMatrixReconstruction:
         return cls(selection, weights, Kaczmarz(rows, relative_lambda))
 
     def apply(
-        self, measured: Complex, iterations: int = 20, *, non_negative: bool = True
+        self, measured: Complex, iterations: int = 50, *, non_negative: bool = True
     ) -> NDArray[np.floating[Any]]:
         """Concentration relative to the calibration sample's.
 
