@@ -1,0 +1,74 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable (a rename survives a power cut only after this).
+
+    Parameters
+    ----------
+    folder
+        An existing folder.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be opened or synchronised.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary file beside `path` to write to; it takes the name `path` when the block ends well.
+
+    The temporary file exists (empty) when the block begins, so that a folder that cannot be written is known
+    before any work is done. On success it is synchronised to the disk and renamed over `path`, replacing a
+    file of that name in one step. If the block raises, the temporary file is removed and `path` is as it was
+    before. After a crash a hidden ``.NAME.XXXXXXXX.part`` may remain; it is never mistaken for the file.
+
+    Parameters
+    ----------
+    path
+        Where the whole file shall appear. Its folder must exist.
+
+    Yields
+    ------
+    Path
+        The temporary file, in the same folder (a rename is atomic only within one file system).
+
+    Raises
+    ------
+    OSError
+        If the folder does not exist or cannot be written, or the disk is full.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    # 0o666 less the umask, as for any new file; mkstemp would leave it readable by its owner alone.
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    try:
+        yield temporary
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
