@@ -1,8 +1,5 @@
-"""The demonstration: three processes of the real system around one simulated scanner."""
+"""The demonstration: the imaging service around a simulated scanner, and one scan through all of it."""
 
-import json
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,7 +7,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from nixel.acquisition.instrument_file import path_of
 from nixel.acquisition.protocol import CalibrationProtocol, ScanProtocol
 from nixel.imaging.cli.serve import default_page, listen
 from nixel.imaging.client import ServiceClient
@@ -18,7 +14,7 @@ from nixel.imaging.errors import UserError
 from nixel.imaging.phantom_check import correlation_with_phantom
 from nixel.imaging.processes import Child
 from nixel.imaging.store import DataFolder
-from nixel.safety.client import SafetyClient, SafetyRefused
+from nixel.imaging.virtual_bench import VirtualBench
 
 INSTRUMENT = "virtual-scanner"
 _PATIENCE = 20.0
@@ -46,69 +42,28 @@ class Demo:
         self.folder = folder
         self._port = port
         self._stack = ExitStack()
-        self._children: list[Child] = []
         self.has_page = default_page() is not None
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             listener = stack.enter_context(listen("127.0.0.1", self._port))
             self.folder.check_free()
-            # Short, because a Unix socket's path may have about 100 characters.
-            runtime = Path(tempfile.mkdtemp(prefix="nixel-"))
-            stack.callback(shutil.rmtree, runtime, ignore_errors=True)
-            surveillance, socket = runtime / "surveillance", runtime / "safety.sock"
-
-            scanner = self._start(
-                stack,
-                Child(
-                    "virtual scanner",
-                    "nixel.acquisition.virtual.scanner",
-                    [
-                        *("--instrument", INSTRUMENT, "--control", "127.0.0.1:0", "--data", "127.0.0.1:0"),
-                        *("--surveillance-link", str(surveillance)),
-                    ],
-                    log=runtime / "scanner.log",
-                ),
+            self.bench = stack.enter_context(VirtualBench(INSTRUMENT))
+            endpoints = [f"--endpoint={key}={address}" for key, address in self.bench.endpoints.items()]
+            service = Child(
+                "imaging service",
+                "nixel.imaging",
+                [
+                    *("serve", "--instrument", INSTRUMENT, "--safety-socket", str(self.bench.safety_socket)),
+                    *("--data", str(self.folder.path), "--fd", str(listener.fileno()), *endpoints),
+                ],
+                log=self.bench.runtime / "imaging.log",
+                pass_fds=(listener.fileno(),),
             )
-            wires = json.loads(scanner.first_line())
-            safety = self._start(
-                stack,
-                Child(
-                    "safety daemon",
-                    "nixel.safety.daemon",
-                    [
-                        *("--instrument", str(path_of(INSTRUMENT)), "--socket", str(socket)),
-                        *("--surveillance", str(surveillance)),
-                    ],
-                    log=runtime / "safety.log",
-                ),
-            )
-            safety.first_line()
-            service = self._start(
-                stack,
-                Child(
-                    "imaging service",
-                    "nixel.imaging",
-                    [
-                        *("serve", "--instrument", INSTRUMENT, "--safety-socket", str(socket)),
-                        *(
-                            "--endpoint",
-                            f"daq.control={wires['control']}",
-                            "--endpoint",
-                            f"daq.data={wires['data']}",
-                        ),
-                        *("--data", str(self.folder.path), "--fd", str(listener.fileno())),
-                    ],
-                    log=runtime / "imaging.log",
-                    pass_fds=(listener.fileno(),),
-                ),
-            )
+            self.bench.add(stack.enter_context(service))
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            self.safety_socket = socket
-            self.wires: dict[str, str] = wires
             self.client = ServiceClient(self.url)
-            self.safety = SafetyClient(socket)
-            self._await_service(service)
+            self._await(service)
             self._stack = stack.pop_all()
         return self
 
@@ -117,11 +72,7 @@ class Demo:
     ) -> None:
         self._stack.close()
 
-    def _start(self, stack: ExitStack, child: Child) -> Child:
-        self._children.append(stack.enter_context(child))
-        return child
-
-    def _await_service(self, service: Child) -> None:
+    def _await(self, service: Child) -> None:
         deadline = time.monotonic() + _PATIENCE
         while True:
             if service.process.poll() is not None:
@@ -136,24 +87,12 @@ class Demo:
                 return
 
     def arm(self) -> None:
-        """Reset and arm the safety daemon, which comes up latched; what an operator does.
+        """Reset and arm, as an operator would; see `VirtualBench.arm`."""
+        self.bench.arm()
 
-        Raises
-        ------
-        UserError
-            If the interlocks do not become healthy.
-        """
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                self.safety.reset()
-                self.safety.arm()
-            except SafetyRefused as error:
-                if time.monotonic() > deadline:
-                    raise UserError(f"the safety daemon refuses: {error}") from error
-                time.sleep(0.05)
-            else:
-                return
+    def wait(self) -> None:
+        """Serve until a part of the system ends; see `VirtualBench.wait`."""
+        self.bench.wait()
 
     def calibrate(self, seed: int, report: Report) -> tuple[int, bool]:
         """Measure the system matrix, unless this folder has it for this very seed.
@@ -173,36 +112,20 @@ class Demo:
                 and made["parameters"] == wanted
                 and made["instrument"]["fingerprint"] == instrument["fingerprint"]
             ):
-                return dataset["id"], False
+                return int(dataset["id"]), False
         run = self.client.perform({"kind": "calibration", "protocol": {"seed": seed}}, report)
-        return run["dataset_ids"][-1], True
+        return int(run["dataset_ids"][-1]), True
 
     def scan(self, seed: int, calibration: int, report: Report) -> dict[str, Any]:
         """Scan the phantom and reconstruct it; describes the picture."""
         request = {"kind": "scan", "protocol": {"seed": seed}, "calibration_id": calibration}
         run = self.client.perform(request, report)
         picture = self.client.get(f"/pictures/{run['picture_ids'][-1]}")
-        path = self.folder.path / picture["path"]
         sample = ScanProtocol(**run["protocol"]).sample
         return {
             "id": picture["id"],
             "path": picture["path"],
             "preview": str(Path(picture["path"]).with_suffix(".png")),
             "sample": sample,
-            "correlation": correlation_with_phantom(path, sample),
+            "correlation": correlation_with_phantom(self.folder.path / picture["path"], sample),
         }
-
-    def wait(self) -> None:
-        """Return only when a part of the system has ended, with an error that says which.
-
-        Raises
-        ------
-        UserError
-        """
-        while True:
-            for child in self._children:
-                if child.process.poll() is not None:
-                    raise UserError(
-                        f"the {child.name} has ended ({child.process.returncode}). {child.words()}"
-                    )
-            time.sleep(0.2)
