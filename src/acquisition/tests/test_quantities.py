@@ -8,8 +8,9 @@ from typing import Annotated
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nixel.acquisition.quantities import Quantity, QuantityError, parse
 from pydantic import BaseModel, ValidationError
+
+from nixel.acquisition.quantities import Quantity, QuantityError, parse
 
 
 @pytest.mark.parametrize(
