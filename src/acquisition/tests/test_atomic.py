@@ -3,6 +3,7 @@
 import stat
 
 import pytest
+
 from nixel.acquisition.formats.atomic import atomic_write
 
 

@@ -15,7 +15,7 @@ import scipy.fft
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
-_COMPLEX_OF = {
+_COMPLEX_OF: dict[np.dtype[Any], np.dtype[Any]] = {
     np.dtype(np.float32): np.dtype(np.complex64),
     np.dtype(np.complex64): np.dtype(np.complex64),
     np.dtype(np.float64): np.dtype(np.complex128),
@@ -83,8 +83,8 @@ def axial_deficit(
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be positive and finite, found {value!r}")
     ratio = wavelength / (medium_index * pixel_size)
-    qy = ((ratio / shape[0] * np.arange(shape[0] // 2 + 1)) ** 2)[:, None]
-    qx = ((ratio / shape[1] * np.arange(shape[1] // 2 + 1)) ** 2)[None, :]
+    qy = ((ratio / shape[0] * np.arange(shape[0] // 2 + 1, dtype=np.float64)) ** 2)[:, None]
+    qx = ((ratio / shape[1] * np.arange(shape[1] // 2 + 1, dtype=np.float64)) ** 2)[None, :]
     q = qy + qx
     wavenumber = 2 * math.pi * medium_index / wavelength
     deficit = wavenumber * np.where(q <= 1, q / (1 + np.sqrt(np.maximum(1 - q, 0))), 1.0)
@@ -119,10 +119,11 @@ def transfer_function(
     medium_index: float = 1.0,
     band_limit: bool = True,
     dtype: DTypeLike = np.complex128,
-) -> NDArray[np.complex64] | NDArray[np.complex128]:
+) -> NDArray[np.complexfloating[Any, Any]]:
     """Transfer function of free space over `distance`, without the piston phase exp(ikz).
 
-    H = exp(-i k z q/(1 + sqrt(1 - q))), q = (wavelength/medium_index)^2 f^2. A plane wave along z stays what it is.
+    H = exp(-i k z q/(1 + sqrt(1 - q))), q = (wavelength/medium_index)^2 f^2. A plane wave along z stays as it
+    is.
 
     Parameters
     ----------
@@ -136,9 +137,9 @@ def transfer_function(
         Refractive index of the medium.
     band_limit
         Keep only the waves whose sidewards walk along each axis stays within half the grid,
-        q_x (1 + (2z/S_x)^2) + q_y <= 1 with S_x the grid's width, and likewise for y (Matsushima & Shimobaba's
-        equations 19 to 21). Beyond it the sampled H is aliased. It also removes evanescent waves. Without it
-        evanescent waves decay as exp(-k |z| sqrt(q - 1)), both ways: backwards they would otherwise explode.
+        q_x (1 + (2z/S_x)^2) + q_y <= 1 with S_x the grid's width, and likewise for y (Matsushima and
+        Shimobaba's ellipses). Beyond it the sampled H is aliased. It also removes evanescent waves.
+        Without it they decay as exp(-k |z| sqrt(q - 1)), both ways: backwards they would otherwise explode.
     dtype
         complex64 or complex128. The phase is computed in double precision either way.
 
@@ -162,7 +163,6 @@ def transfer_function(
     deficit, qy, qx = axial_deficit(
         shape, wavelength=wavelength, pixel_size=pixel_size, medium_index=medium_index
     )
-    # The real part of the phasor is computed as 1 at zero phase exactly, so that distance 0 is the identity.
     quadrant = np.exp(-1j * distance * deficit)
     if band_limit:
         quadrant[~_within_band(qy, qx, distance, shape, pixel_size)] = 0
@@ -193,7 +193,7 @@ def propagate(
     medium_index: float = 1.0,
     band_limit: bool = True,
     periodic: bool = False,
-) -> NDArray[np.complex64] | NDArray[np.complex128]:
+) -> NDArray[np.complexfloating[Any, Any]]:
     """Propagate a scalar field through a homogeneous medium by the band-limited angular spectrum.
 
     Parameters
@@ -251,7 +251,8 @@ def propagate(
         dtype=dtype,
     )
     if distance == 0:
-        return field.astype(dtype)
+        unchanged: NDArray[Any] = field.astype(dtype)
+        return unchanged
     spectrum = scipy.fft.fft2(field.astype(dtype, copy=False), s=shape)
     spectrum *= transfer
     result: NDArray[Any] = scipy.fft.ifft2(spectrum, overwrite_x=True)[:rows, :columns]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.fft
+
 from nixel.physics.optics import padded_shape, transfer_function
 
 if TYPE_CHECKING:

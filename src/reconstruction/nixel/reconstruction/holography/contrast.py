@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from nixel.physics.optics import propagate
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def correct(
     hologram: NDArray[Any], background: NDArray[Any], dark: NDArray[Any] | None = None
-) -> NDArray[np.float32] | NDArray[np.float64]:
+) -> NDArray[np.floating[Any]]:
     """Divide out the illumination: (hologram - dark) / (background - dark), scaled to mean 1.
 
     The scale takes out a drift of the source between the two frames.
@@ -58,14 +59,15 @@ def correct(
     if lightless.any():
         row, column = (int(i) for i in np.argwhere(lightless)[0])
         raise ValueError(
-            f"background must be brighter than the dark frame everywhere, found {int(lightless.sum())} pixel(s) "
-            f"where it is not, the first at row {row}, column {column}"
+            f"background must be brighter than the dark frame everywhere, found "
+            f"{int(lightless.sum())} pixel(s) where it is not, the first at row {row}, column {column}"
         )
     contrast: NDArray[Any] = (frames["hologram"].astype(dtype) - offset) / light
     mean = contrast.mean(dtype=np.float64)
     if mean <= 0:
         raise ValueError("hologram must be brighter than the dark frame on average, found it is not")
-    return contrast / dtype.type(mean)
+    contrast /= dtype.type(mean)
+    return contrast
 
 
 def back_propagate(
@@ -75,7 +77,7 @@ def back_propagate(
     wavelength: float,
     pixel_size: float,
     medium_index: float = 1.0,
-) -> NDArray[np.complex64] | NDArray[np.complex128]:
+) -> NDArray[np.complexfloating[Any, Any]]:
     """Field at the sample: the illuminating plane wave (1) plus the back-propagated contrast.
 
     The twin image is in it.

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.fft
-from nixel.physics.optics import padded_shape, transfer_function
-from nixel.reconstruction.holography.geometry import search_distances
 from scipy.signal.windows import tukey
+
+from nixel.physics.optics import padded_shape, transfer_function
+from nixel.reconstruction.holography.geometry import Optics, search_distances
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +114,7 @@ def autofocus(
         raise ValueError(f"hologram must be a (y, x) array of at least 16 x 16, found shape {hologram.shape}")
     if hologram.dtype not in (np.float32, np.float64) or not np.isfinite(hologram).all():
         raise ValueError(f"hologram must be finite float32 or float64, found {hologram.dtype} or NaN")
-    optics = {"wavelength": wavelength, "pixel_size": pixel_size, "medium_index": medium_index}
+    optics = Optics(wavelength=wavelength, pixel_size=pixel_size, medium_index=medium_index)
     if distances is None:
         distances = search_distances(hologram.shape, **optics)
     distances = np.asarray(distances, dtype=np.float64)
@@ -180,7 +181,7 @@ def autofocus(
 class _Concentration:
     """The focus criterion of holograms of one shape and optics, with what it needs prepared once."""
 
-    def __init__(self, hologram: NDArray[Any], optics: dict[str, float]) -> None:
+    def __init__(self, hologram: NDArray[Any], optics: Optics) -> None:
         rows, columns = hologram.shape
         self._window = np.outer(tukey(rows, _TAPER), tukey(columns, _TAPER)).astype(hologram.dtype)
         self._inside = (slice(rows), slice(columns))
@@ -267,6 +268,6 @@ def _require_significance(
     limit = float(without.mean() + _SIGNIFICANCE * without.std(ddof=1))
     if height <= limit:
         raise FocusNotFoundError(
-            f"nothing comes into focus: the sharpest distance, {distance:g} m, has a criterion of {height:.3g}, no "
-            f"more than a hologram without an object may have ({limit:.3g})"
+            f"nothing comes into focus: the sharpest distance, {distance:g} m, has a criterion of "
+            f"{height:.3g}, no more than a hologram without an object may have ({limit:.3g})"
         )

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+class Optics(TypedDict):
+    """What the geometry of a hologram needs beside its shape: metres, metres, and an index."""
+
+    wavelength: float
+    pixel_size: float
+    medium_index: float
+
 
 _NEAREST_IN_DEPTHS = 10.0
 _COARSEST_IN_CELLS = 4.0
@@ -50,7 +59,9 @@ def depth_of_field(
     pixel_size: float,
     medium_index: float = 1.0,
 ) -> float:
-    """Distance over which the finest detail of the hologram goes out of focus: 4 cell^2 / wavelength in the medium.
+    """Distance over which the finest detail of the hologram goes out of focus.
+
+    4 cell^2 medium_index / wavelength, with the cell of `resolution_cell`.
 
     Parameters
     ----------
@@ -108,7 +119,7 @@ def search_distances(
         If the bounds are not 0 < nearest < farthest, the hologram is so small that no range is left, or the
         search would take more than 2000 steps.
     """
-    optics = {"wavelength": wavelength, "pixel_size": pixel_size, "medium_index": medium_index}
+    optics = Optics(wavelength=wavelength, pixel_size=pixel_size, medium_index=medium_index)
     if bounds is None:
         nearest = _NEAREST_IN_DEPTHS * depth_of_field(shape, 0.0, **optics)
         cell = _COARSEST_IN_CELLS * resolution_cell(shape, 0.0, **optics)
@@ -116,8 +127,8 @@ def search_distances(
         farthest = half_width * math.sqrt(max((2 * cell * medium_index / wavelength) ** 2 - 1, 0))
         if farthest <= nearest:
             raise ValueError(
-                f"a hologram of {shape[0]} x {shape[1]} pixels is too small to search for its focus: give the "
-                "bounds of the distance"
+                f"a hologram of {shape[0]} x {shape[1]} pixels is too small to search for its focus: "
+                "give the bounds of the distance"
             )
     else:
         nearest, farthest = bounds
@@ -130,7 +141,7 @@ def search_distances(
         distances.append(distances[-1] + depth_of_field(shape, distances[-1], **optics))
         if len(distances) > _LARGEST_SEARCH:
             raise ValueError(
-                f"searching from {nearest:g} m to {farthest:g} m takes more than {_LARGEST_SEARCH} steps of one depth "
-                "of field: narrow the bounds"
+                f"searching from {nearest:g} m to {farthest:g} m takes more than {_LARGEST_SEARCH} steps of "
+                "one depth of field: narrow the bounds"
             )
     return np.linspace(nearest, farthest, 3) if len(distances) < 4 else np.array([*distances[:-1], farthest])
