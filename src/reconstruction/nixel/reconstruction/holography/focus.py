@@ -74,10 +74,10 @@ def autofocus(
 
     The highest maximum inside the range is refined on finer grids and by a parabola. The uncertainty adds two
     parts in quadrature. *Noise*: the delete-one jackknife over eight sectors of the spectrum, whose noise is
-    independent. *Model*: the twin image and |s|^2 move the peak by a fraction of its half width w =
-    sqrt(height / curvature); 0.1 w is the standard allowance, found from simulated absorbing and phase discs,
-    crowds of them and point scatterers (2 % of w for absorbing discs and points, up to 24 % for single phase
-    discs).
+    independent. *Model*: the twin image and |s|^2 move the peak by a fraction of its half width w at half
+    height. The allowance is 0.1 w: in simulations almost without noise the error was at most 4 % of w for
+    absorbing discs, 5 % for points and 22 % for phase discs (median 5 %). The distance was within two
+    uncertainties in 239 of 240 simulated holograms of these, at 10 to 20 um and at 0.3 to 1.2 mm.
 
     Parameters
     ----------
