@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 
 def sync_folder(folder: Path) -> None:
@@ -70,5 +71,64 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str], *, replaceable: Collection[str] = ()) -> Iterator[Path]:
+    """Give a temporary folder beside `path` to fill; it takes the name `path` when the block ends well.
+
+    All files appear at once or none does. If the block raises, the temporary folder is removed and `path` is
+    as it was before.
+
+    Parameters
+    ----------
+    path
+        Where the whole folder shall appear. The folder above it must exist. It may exist if it holds nothing
+        but files named in `replaceable`: an earlier result of the same writer.
+    replaceable
+        Names of files that an existing folder may hold and that are given up for the new ones.
+
+    Yields
+    ------
+    Path
+        The temporary folder. Files are to be written into it with `atomic_write`, which makes them durable.
+
+    Raises
+    ------
+    FileExistsError
+        If `path` is a file, or a folder that holds anything else.
+    OSError
+        If the folder above does not exist or cannot be written, or the disk is full.
+    """
+    target = Path(path).resolve()
+    if target.exists():
+        if not target.is_dir():
+            raise FileExistsError(f"{target} exists and is a file")
+        foreign = sorted(entry.name for entry in target.iterdir() if entry.name not in replaceable)
+        if foreign:
+            raise FileExistsError(f"{target} holds other things already ({foreign[0]})")
+    mark = secrets.token_hex(4)
+    temporary = target.with_name(f".{target.name}.{mark}.part")
+    temporary.mkdir()
+    try:
+        yield temporary
+        sync_folder(temporary)
+        if target.exists():
+            # A folder with files in it cannot be replaced in one step: it steps aside, and back should this
+            # fail.
+            aside = target.with_name(f".{target.name}.{mark}.old")
+            target.rename(aside)
+            try:
+                temporary.rename(target)
+            except OSError:
+                aside.rename(target)
+                raise
+            shutil.rmtree(aside)
+        else:
+            temporary.rename(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
         raise
     sync_folder(target.parent)
