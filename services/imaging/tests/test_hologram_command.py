@@ -55,7 +55,7 @@ def arguments(frames, out, **changes):
     } | {key.replace("_", "-"): value for key, value in changes.items()}
     image = options.pop("image")
     named = [f"--{key}={value}" for key, value in options.items() if value is not None]
-    return [sys.executable, "-m", "nixel.imaging.cli_hologram", str(image), *named]
+    return [sys.executable, "-m", "nixel.imaging", "hologram", str(image), *named]
 
 
 def run(frames, out, **changes):
@@ -253,7 +253,7 @@ def test_an_interrupted_command_leaves_nothing(frames, tmp_path):
 
 def test_the_help_names_the_units():
     done = subprocess.run(
-        [sys.executable, "-m", "nixel.imaging.cli_hologram", "--help"],
+        [sys.executable, "-m", "nixel.imaging", "hologram", "--help"],
         capture_output=True,
         text=True,
         check=False,

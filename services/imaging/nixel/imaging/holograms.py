@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from nixel.acquisition.formats.images import ImageFileError, read_image, write_p
 from nixel.acquisition.formats.ome_tiff import write_ome_tiff
 from nixel.imaging.errors import UserError
 from nixel.imaging.hologram_picture import draw_picture
+from nixel.imaging.provenance import running_system, software
 from nixel.reconstruction.holography import (
     AutofocusResult,
     BrightestPoint,
@@ -220,7 +220,7 @@ def write_result(result: HologramResult, out: Path) -> None:
     """
     record = result.record
     pixel_size = record["parameters"]["pixel_size"]["value"]
-    creator = f"nixel {record['software']['version']}"
+    creator = f"nixel {record['software']['versions']['nixel-imaging']}"
     about = f"{record['inputs']['hologram']['name']}, {result.distance * 1e6:.2f} µm from the recorded plane"
     try:
         with atomic_folder(out, replaceable=FILES) as folder:
@@ -345,7 +345,9 @@ def _record(
     return {
         "kind": "hologram reconstruction",
         "version": 1,
-        "software": {"name": "nixel", "version": version("nixel-imaging")},
+        "software": software(),
+        "system": running_system(),
+        "simulated": False,
         "method": {
             "correction": "(hologram - dark) / (background - dark), divided by its mean",
             "propagation": "band-limited angular spectrum; the twin image is not suppressed",

@@ -51,9 +51,7 @@ def remove_unfinished_files(folder: DataFolder) -> None:
             part.unlink()
 
 
-def dataset_provenance(
-    instrument: Instrument, kind: DatasetKind, protocol: dict[str, Any]
-) -> dict[str, Any]:
+def dataset_provenance(instrument: Instrument, kind: DatasetKind, protocol: dict[str, Any]) -> dict[str, Any]:
     """The record of a dataset: no inputs but the instrument and the protocol."""
     return provenance.record(
         kind=str(kind),

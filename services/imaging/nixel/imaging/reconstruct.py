@@ -123,5 +123,7 @@ def _iron_per_voxel(matrix: Mdf) -> float:
             f"{matrix.path}: expected the concentration and size of the calibration sample, found none: without them "
             "a picture has no unit."
         )
-    voxel = math.prod(f / n for f, n in zip(matrix.calibration.field_of_view, matrix.calibration.size, strict=True))
+    voxel = math.prod(
+        f / n for f, n in zip(matrix.calibration.field_of_view, matrix.calibration.size, strict=True)
+    )
     return tracer.concentration * 1e3 * math.prod(delta) / voxel

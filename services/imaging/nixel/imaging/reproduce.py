@@ -10,12 +10,12 @@ from typing import Any
 from nixel.acquisition.formats.mdf import sha256_file
 from nixel.acquisition.instrument import load_instrument
 from nixel.imaging import pipeline
-from nixel.imaging.virtual_bench import VirtualBench
 from nixel.imaging.errors import UserError
 from nixel.imaging.parameters import ReconstructionParameters
 from nixel.imaging.provenance import running_system, software
 from nixel.imaging.reconstruct import reconstruct
 from nixel.imaging.store import Database, DataFolder, Dataset, Picture
+from nixel.imaging.virtual_bench import VirtualBench
 
 Report = Callable[[str, int, int], None]
 
@@ -106,12 +106,16 @@ def reproduce(
     with database.session() as session:
         row = session.get(table, number)
         if row is None:
-            raise UserError(f"There is no {identity} in {folder.path}; `nixel {kind}s` lists those there are.")
+            raise UserError(
+                f"There is no {identity} in {folder.path}; `nixel {kind}s` lists those there are."
+            )
         measurement, calibration = (row.dataset, row.calibration) if isinstance(row, Picture) else (row, row)
     _say_system(outcome, row.provenance)
     for dataset in {measurement.id: measurement, calibration.id: calibration}.values():
         pipeline.check_unchanged(folder, dataset)
-        outcome.add(True, f"dataset-{dataset.id}", f"the stored file has the recorded SHA-256 {dataset.sha256}")
+        outcome.add(
+            True, f"dataset-{dataset.id}", f"the stored file has the recorded SHA-256 {dataset.sha256}"
+        )
     if isinstance(row, Picture):
         report("reconstructing", 0, 1)
         parameters = ReconstructionParameters(**row.provenance["parameters"])

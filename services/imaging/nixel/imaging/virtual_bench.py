@@ -115,5 +115,7 @@ class VirtualBench:
         while True:
             for child in self.children:
                 if child.process.poll() is not None:
-                    raise UserError(f"the {child.name} has ended ({child.process.returncode}). {child.words()}")
+                    raise UserError(
+                        f"the {child.name} has ended ({child.process.returncode}). {child.words()}"
+                    )
             time.sleep(0.2)

@@ -12,6 +12,7 @@ import typer
 
 from nixel.imaging.cli.data import datasets, pictures, reproduce, runs
 from nixel.imaging.cli.demo import demo
+from nixel.imaging.cli.hologram import hologram
 from nixel.imaging.cli.instruments import instruments
 from nixel.imaging.cli.scan import scan
 from nixel.imaging.cli.serve import openapi, serve
@@ -52,6 +53,7 @@ def _options(
 
 app.command(rich_help_panel=_START)(demo)
 app.command(rich_help_panel=_LOOK)(scan)
+app.command(rich_help_panel=_LOOK)(hologram)
 app.command(rich_help_panel=_LOOK)(runs)
 app.command(rich_help_panel=_LOOK)(datasets)
 app.command(rich_help_panel=_LOOK)(pictures)

@@ -1,25 +1,16 @@
 """`nixel hologram`: from a recorded hologram to a picture."""
 
-from __future__ import annotations
-
-import logging
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from nixel.acquisition.quantities import QuantityError, parse
+from nixel.imaging.cli.common import progress
 from nixel.imaging.errors import UserError
-from nixel.imaging.holograms import (
-    HologramParameters,
-    HologramResult,
-    read_frame,
-    reconstruct_hologram,
-    write_result,
-)
+
+if TYPE_CHECKING:
+    from nixel.imaging.holograms import HologramParameters, HologramResult
 
 
 def hologram(
@@ -41,25 +32,28 @@ def hologram(
     ] = None,
 ) -> None:
     """Reconstruct an in-line hologram: find its distance, write amplitude, phase, picture and record."""
+    import logging
+
+    from nixel.imaging.holograms import read_frame, reconstruct_hologram, write_result
+
     # What the TIFF reader logs about a damaged file, our own error says in words.
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
-    try:
-        parameters = _parameters(pixel_size, wavelength, medium_index, distance, distance_range)
-        _check_out(out)
-        frames = [read_frame(image), read_frame(background)]
-        dark_frame = None if dark is None else read_frame(dark)
-        result = _with_progress(frames[0], frames[1], dark_frame, parameters)
-        write_result(result, out)
-    except UserError as error:
-        typer.echo(f"nixel: {error}", err=True)
-        raise typer.Exit(2) from None
+    parameters = _parameters(pixel_size, wavelength, medium_index, distance, distance_range)
+    _check_out(out)
+    frames = [read_frame(image), read_frame(background)]
+    dark_frame = None if dark is None else read_frame(dark)
+    with progress("hologram") as report:
+        result = reconstruct_hologram(frames[0], frames[1], dark_frame, parameters, progress=report)
+    write_result(result, out)
     _summarise(result, out)
 
 
 def _parameters(
     pixel_size: str, wavelength: str, medium_index: str, distance: str, distance_range: str | None
-) -> HologramParameters:
+) -> "HologramParameters":
     """Turn what was typed into numbers, or say which option is wrong and how."""
+    from nixel.imaging.holograms import HologramParameters
+
     if distance_range is not None and distance != "auto":
         raise UserError(
             f"--distance-range says where --distance auto looks, but --distance is {distance}; leave one out"
@@ -74,6 +68,8 @@ def _parameters(
 
 
 def _length(option: str, text: str) -> float:
+    from nixel.acquisition.quantities import QuantityError, parse
+
     try:
         value = parse(text, "m")
     except QuantityError as error:
@@ -114,22 +110,7 @@ def _check_out(out: Path) -> None:
         raise UserError(f"--out {out}: name a folder of its own for the results, not the one you stand in")
 
 
-def _with_progress(*arguments: object) -> HologramResult:
-    """Run the job; on a terminal, with a progress bar on standard error."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks: dict[str, object] = {}
-
-        def step(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done)  # type: ignore[arg-type]
-
-        return reconstruct_hologram(*arguments, progress=step)  # type: ignore[arg-type]
-
-
-def _summarise(result: HologramResult, out: Path) -> None:
+def _summarise(result: "HologramResult", out: Path) -> None:
     """Say what was found and where the picture is."""
     um = 1e6
     if result.focus is None:
@@ -146,14 +127,3 @@ def _summarise(result: HologramResult, out: Path) -> None:
     )
     typer.echo(f"brightest point {where}")
     typer.echo(f"picture         {out / 'picture.png'}")
-
-
-def main() -> None:
-    """Run the command on its own."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(hologram)
-    app()
-
-
-if __name__ == "__main__":
-    main()
