@@ -81,6 +81,9 @@ class Daq(Protocol):
     def stop(self) -> None:
         """End the acquisition and the transmission."""
 
+    def ready(self) -> bool:
+        """Return whether the amplifier is on, so that the drive field can be."""
+
     def transmit(self, on: bool) -> None:
         """Switch the drive field."""
 

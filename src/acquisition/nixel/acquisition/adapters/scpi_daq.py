@@ -121,6 +121,10 @@ class ScpiDaqAdapter:
         self.control.command("RP:TRansmit OFF")
         self.control.command("RP:ADC:ACQ:STATus OFF")
 
+    def ready(self) -> bool:
+        """Whether the amplifier is on, so that the drive field can be."""
+        return self.control.number("RP:TRansmit:READy?") != 0.0
+
     def transmit(self, on: bool) -> None:
         """Switch the drive field.
 

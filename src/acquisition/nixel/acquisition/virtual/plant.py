@@ -185,6 +185,12 @@ class Plant:
                 self.changed.notify_all()
 
     @property
+    def ready(self) -> bool:
+        """Whether the amplifier is on."""
+        with self.lock:
+            return self._amplifier
+
+    @property
     def transmitting(self) -> bool:
         """Whether the drive field is on."""
         with self.lock:

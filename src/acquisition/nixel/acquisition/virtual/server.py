@@ -135,6 +135,7 @@ class _Control:
             "RP:DAC:CHannel#:COMPonent#:PHAse?": _query(lambda n: f"{0 * self._divider(n)}"),
             "RP:ADC:ACQ:STATus?": _query(lambda _n: str(int(plant.acquiring))),
             "RP:ADC:ACQ:STATus": lambda _n, p: plant.acquire(_on_off(p), self),
+            "RP:TRansmit:READy?": _query(lambda _n: str(int(plant.ready))),
             "RP:TRansmit?": _query(lambda _n: str(int(plant.transmitting))),
             "RP:TRansmit": lambda _n, p: plant.transmit(_on_off(p), self),
             "RP:ADC:WP?": _query(lambda _n: str(plant.write_pointer())),
