@@ -14,6 +14,7 @@ import tty
 from typing import TYPE_CHECKING
 
 import pytest
+
 from nixel.safety.client import SafetyClient
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+
 from nixel.safety.client import LeaseLost, SafetyRefused
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -34,7 +36,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str], *, replace: bool = True) -> Iterator[Path]:
     """Give a temporary file beside `path` to write to; it takes the name `path` when the block ends well.
 
     The temporary file exists (empty) when the block begins, so that a folder that cannot be written is known
@@ -46,6 +48,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     ----------
     path
         Where the whole file shall appear. Its folder must exist.
+    replace
+        Whether a file of that name is replaced; datasets never are.
 
     Yields
     ------
@@ -54,10 +58,14 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises
     ------
+    FileExistsError
+        If there is a file of that name, and it is not to be replaced.
     OSError
         If the folder does not exist or cannot be written, or the disk is full.
     """
     target = Path(path)
+    if not replace and target.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     # 0o666 less the umask, as for any new file; mkstemp would leave it readable by its owner alone.
     os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
@@ -68,7 +76,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        temporary.replace(target)
+        if replace:
+            temporary.replace(target)
+        else:
+            # A second name fails where a file has come in the meantime; a rename would replace it.
+            target.hardlink_to(temporary)
+            temporary.unlink()
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -132,3 +145,15 @@ def atomic_folder(path: str | os.PathLike[str], *, replaceable: Collection[str] 
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     sync_folder(target.parent)
+
+
+def sha256_file(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
