@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from nixel.acquisition.protocol import CalibrationProtocol, ScanProtocol
+from nixel.acquisition.virtual.truth import correlation_with_phantom
 from nixel.imaging.cli.serve import default_page, listen
 from nixel.imaging.client import ServiceClient
 from nixel.imaging.errors import UserError
-from nixel.imaging.phantom_check import correlation_with_phantom
 from nixel.imaging.processes import Child
 from nixel.imaging.store import DataFolder
 from nixel.imaging.virtual_bench import VirtualBench
@@ -121,7 +121,7 @@ class Demo:
         request = {"kind": "scan", "protocol": {"seed": seed}, "calibration_id": calibration}
         run = self.client.perform(request, report)
         picture = self.client.get(f"/pictures/{run['picture_ids'][-1]}")
-        sample = ScanProtocol(**run["protocol"]).sample
+        sample = ScanProtocol(**run["protocol"]).subject
         return {
             "id": picture["id"],
             "path": picture["path"],

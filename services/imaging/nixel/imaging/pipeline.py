@@ -205,7 +205,7 @@ def keep_picture(
         path,
         result.scan.setting,
         result.pixels,
-        result.matrix.calibration_grid(),
+        result.grid,
         labels=result.scan.labels,
         provenance=record,
     )

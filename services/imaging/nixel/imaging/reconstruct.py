@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from nixel.acquisition.formats.mdf import Mdf, MdfError, read_mdf
+from nixel.acquisition.formats.mdf import Grid, Mdf, MdfError, read_mdf
 from nixel.imaging.errors import UserError
 from nixel.imaging.parameters import ReconstructionParameters
 from nixel.reconstruction.mpi import SystemMatrixReconstruction, background_at
@@ -24,13 +24,15 @@ class Reconstructed:
     ----------
     pixels : array of float32, shape (frames, y, x)
         Concentration of iron in mol/m^3.
-    scan, matrix : Mdf
-        What they were computed from.
+    grid : Grid
+        Of its voxels.
+    scan : Mdf
+        What it shows.
     """
 
     pixels: NDArray[np.float32]
+    grid: Grid
     scan: Mdf
-    matrix: Mdf
 
     @property
     def pixels_sha256(self) -> str:
@@ -107,13 +109,13 @@ def reconstruct(measurement: Path, calibration: Path, parameters: Reconstruction
         except ValueError as error:
             raise UserError(f"{calibration}: {error}") from error
         relative = prepared.apply(measured, parameters.iterations)
-    nx, ny, _ = matrix.calibration.size
-    pixels = relative * _iron_per_voxel(matrix)
-    images = np.ascontiguousarray(pixels.reshape(len(pixels), ny, nx), dtype=np.float32)
-    return Reconstructed(images, scan, matrix)
+    grid = matrix.calibration.grid
+    pixels = relative * _iron_per_voxel(matrix, grid)
+    images = np.ascontiguousarray(pixels.reshape(len(pixels), *grid.shape), dtype=np.float32)
+    return Reconstructed(images, grid, scan)
 
 
-def _iron_per_voxel(matrix: Mdf) -> float:
+def _iron_per_voxel(matrix: Mdf, grid: Grid) -> float:
     """Concentration in mol/m^3 of a voxel that holds as much iron as the calibration sample."""
     assert matrix.calibration is not None
     tracer, delta = matrix.labels.tracer, matrix.calibration.delta_sample_size
@@ -123,7 +125,4 @@ def _iron_per_voxel(matrix: Mdf) -> float:
             f"{matrix.path}: expected the concentration and size of the calibration sample, found none: without them "
             "a picture has no unit."
         )
-    voxel = math.prod(
-        f / n for f, n in zip(matrix.calibration.field_of_view, matrix.calibration.size, strict=True)
-    )
-    return tracer.concentration * 1e3 * math.prod(delta) / voxel
+    return tracer.concentration * 1e3 * math.prod(delta) / grid.voxel_volume

@@ -102,9 +102,8 @@ def reproduce(
     """
     kind, number = _number(identity)
     outcome = Outcome()
-    table = Picture if kind == "picture" else Dataset
     with database.session() as session:
-        row = session.get(table, number)
+        row = session.get(Picture, number) if kind == "picture" else session.get(Dataset, number)
         if row is None:
             raise UserError(
                 f"There is no {identity} in {folder.path}; `nixel {kind}s` lists those there are."

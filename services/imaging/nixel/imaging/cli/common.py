@@ -35,7 +35,7 @@ class Report(Protocol):
 def progress(title: str) -> Iterator[Report]:
     """A progress bar on a terminal; elsewhere a line for each stage."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     if not sys.stderr.isatty():
         seen: list[str] = []
@@ -54,7 +54,7 @@ def progress(title: str) -> Iterator[Report]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks = {}
+        tasks: dict[str, TaskID] = {}
 
         def show(stage: str, done: int, total: int) -> None:
             if stage not in tasks:

@@ -1,5 +1,6 @@
 """`nixel runs|datasets|pictures|reproduce`: what a data folder holds, and making it again."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from nixel.imaging.store import Database, DataFolder
 
 
-def _open(data: "typer.Option") -> "tuple[DataFolder, Database]":
+def _open(data: Path | None) -> "tuple[DataFolder, Database]":
     """The data folder and its database, which must be there."""
     from nixel.imaging.errors import UserError
     from nixel.imaging.store import Database, DataFolder

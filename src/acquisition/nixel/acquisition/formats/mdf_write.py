@@ -332,7 +332,10 @@ def _write(
     fields["/experiment/uuid"] = str(uuid.uuid5(_NAMESPACE, f"experiment {digest}"))
     fields["/uuid"] = str(uuid.uuid5(_NAMESPACE, digest))
     try:
-        with atomic_write(path, replace=False) as part, h5py.File(part, "w", libver=("earliest", "v110")) as file:
+        with (
+            atomic_write(path, replace=False) as part,
+            h5py.File(part, "w", libver=("earliest", "v110")) as file,
+        ):
             for key in sorted(fields):
                 _put(file, key, fields[key])
     except OSError as error:
