@@ -68,16 +68,16 @@ def acquire(
     kind: DatasetKind,
     protocol: dict[str, Any],
     path: Path,
+    record: dict[str, Any],
     **edges: Any,  # noqa: ANN401 - safety, progress, cancelled: as `measure` takes them
 ) -> None:
-    """Measure, and write one dataset that says how it came to be.
+    """Measure, and write one dataset that carries its provenance record.
 
     Raises
     ------
     ScanAborted, DeviceError, SafetyError, OSError
         Nothing is left at `path` then.
     """
-    record = dataset_provenance(instrument, kind, protocol)
     if kind is DatasetKind.CALIBRATION:
         calibrate(instrument, CalibrationProtocol(**protocol), path=path, provenance=record, **edges)
     else:
@@ -105,6 +105,7 @@ def perform(context: Context, run_id: int, *, progress: Report, cancelled: Calla
             kind,
             protocol,
             path,
+            dataset_provenance(context.instrument, kind, protocol),
             safety=context.safety,
             progress=progress,
             cancelled=cancelled,

@@ -71,6 +71,8 @@ def _acquire_again(dataset: Dataset, outcome: Outcome, report: Report) -> None:
             dataset.kind,
             record["parameters"],
             again,
+            # The file carries its record, so the same bits need the same record: that of the first time.
+            record,
             safety=bench.safety,
             progress=report,
             cancelled=lambda: False,
