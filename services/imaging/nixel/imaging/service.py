@@ -90,5 +90,5 @@ class ImagingService:
         if before is not None and before["state"] != answer["state"]:
             text = f"Safety: {before['state'] or 'unreachable'} to {answer['state'] or 'unreachable'}"
             if answer["first_cause"]:
-                text += f" ({answer['first_cause']})"
+                text += f" ({answer['first_cause']['message']})"
             self.context.record("safety", text, state=answer["state"], causes=answer["causes"])
