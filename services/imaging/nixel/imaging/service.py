@@ -83,7 +83,7 @@ class ImagingService:
         self.database.close()
 
     def _safety_changed(self, status: dict[str, Any]) -> None:
-        answer = SafetyAnswer(**status).model_dump(mode="json")
+        answer = SafetyAnswer.model_validate(status).model_dump(mode="json")
         with self._safety_lock:
             before, self.last_safety = self.last_safety, answer
         self.hub.publish("safety", answer)
