@@ -153,7 +153,7 @@ class SafetyAnswer(BaseModel):
     outputs: dict[str, bool] = {}
     interlocks: list[InterlockAnswer] = []
     lease: LeaseAnswer | None = None
-    first_cause: CauseAnswer | None = Field(None, description="Kept until reset")
+    first_cause: CauseAnswer | None = Field(default=None, description="Kept until reset")
     causes: list[CauseAnswer] = []
     off_reason: str | None = Field(
         None, description="Why the outputs were last switched off; null while one is on"
@@ -169,7 +169,7 @@ class StopRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field("stopped from the page", max_length=200)
+    reason: str = Field(default="stopped from the page", max_length=200)
 
 
 class StatusAnswer(BaseModel):
