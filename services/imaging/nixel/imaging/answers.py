@@ -111,7 +111,7 @@ class RunRequest(BaseModel):
         default_factory=dict, description="Settings of the reconstruction; defaults where left out"
     )
     calibration_id: int | None = Field(
-        None,
+        default=None,
         description="The dataset to reconstruct a scan with; the instrument's newest calibration if left out",
     )
 
@@ -156,7 +156,7 @@ class SafetyAnswer(BaseModel):
     first_cause: CauseAnswer | None = Field(default=None, description="Kept until reset")
     causes: list[CauseAnswer] = []
     off_reason: str | None = Field(
-        None, description="Why the outputs were last switched off; null while one is on"
+        default=None, description="Why the outputs were last switched off; null while one is on"
     )
     simulated: bool = False
     ticks: int = 0
