@@ -145,7 +145,8 @@ def calibrate(
     """Measure a system matrix with a delta sample on the robot and write it as an MDF calibration.
 
     Stored are the Fourier coefficients of the averaged periods in volts, complex64, with the positions'
-    frames first (x fastest) and the background frames last; the file's frame permutation tells when each was taken.
+    frames first (x fastest) and the background frames last; the file's frame permutation tells when each
+    was taken.
 
     Parameters
     ----------
