@@ -228,9 +228,7 @@ def _free(path: str | Path) -> Path:
     # Said before anything is energised, not after the run.
     path = Path(path)
     if path.exists():
-        raise MdfError(
-            f"{path}: there is a file already, and datasets are never overwritten. Choose another name."
-        )
+        raise MdfError(f"{path}: there is a file already, which is never overwritten. Choose another name.")
     if not path.parent.is_dir():
         raise MdfError(f"{path.parent}: there is no such folder. Make it, or choose another.")
     return path
