@@ -7,9 +7,11 @@ import select
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
+from nixel.acquisition.devices import DeviceError
 from nixel.acquisition.instrument import load_instrument
 from nixel.safety.client import LeaseLost
 
@@ -138,8 +140,20 @@ def scanner(shared_scanner):
             "ROB:MOV 0,0",
             "SIM:SEED 0",
         ):
-            control.command(command)
+            _insist(control, command)
     return shared_scanner
+
+
+def _insist(control, command):
+    """Send a command that the last test's connection, just closed, may still forbid."""
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            return control.command(command)
+        except DeviceError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 @pytest.fixture

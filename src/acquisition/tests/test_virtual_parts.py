@@ -38,9 +38,7 @@ REQUESTS = ["ENABLE:AC", "DISABLE:AC", "ENABLE:WD", "DISABLE:WD", "RESET:WD", "p
 class Gate:
     def __init__(self):
         self.moves = []
-        self.unit = SurveillanceUnit(
-            lambda on, reason: self.moves.append((on, reason)), lambda _now: (22.0, 0.0)
-        )
+        self.unit = SurveillanceUnit(lambda on, reason: self.moves.append((on, reason)), lambda: (22.0, 0.0))
 
     def open(self, now):
         for request in ("ENABLE:WD", "RESET:WD", "ENABLE:AC"):
