@@ -93,7 +93,7 @@ def test_a_starved_watchdog_ends_the_stream(scanner, daq):
     with pytest.raises(DeviceError, match="the watchdog was not fed in time"):
         for _ in daq.stream(0, 10_000 * PERIOD, PERIOD):
             pass
-    # 100 ms by the unit's clock (test_virtual_parts is exact about it); on a busy host the wall's runs faster.
+    # 100 ms by the unit's clock (test_virtual_parts is exact about it); a busy host's wall clock runs ahead.
     assert time.monotonic() - began < 3.0
     line.ask("DISABLE:WD")
 
