@@ -101,7 +101,12 @@ CHANGES = [
     ('trip = "60 degC"', "trip = 60", "coil-temperature", "trip"),
     ('trip = "60 degC"', 'trip = "60 mm"', "coil-temperature", "60 mm"),
     ('source = "analog:0"', 'source = "magic:0"', "source", "magic:0"),
-    ('lease = "500 ms"', 'lease = "500 ms"\nforgiving = true', "safety.forgiving", "expected one of rate, lease"),
+    (
+        'lease = "500 ms"',
+        'lease = "500 ms"\nforgiving = true',
+        "safety.forgiving",
+        "expected one of rate, lease",
+    ),
 ]
 
 

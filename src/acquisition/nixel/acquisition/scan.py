@@ -145,7 +145,8 @@ def calibrate(
     """Measure a system matrix with a delta sample on the robot and write it as an MDF calibration.
 
     Stored are the Fourier coefficients of the averaged periods in volts, complex64, with the positions'
-    frames first (x fastest) and the background frames last; the file's frame permutation tells when each was taken.
+    frames first (x fastest) and the background frames last; the file's frame permutation tells when each
+    was taken.
 
     Parameters
     ----------
@@ -227,9 +228,7 @@ def _free(path: str | Path) -> Path:
     # Said before anything is energised, not after the run.
     path = Path(path)
     if path.exists():
-        raise MdfError(
-            f"{path}: there is a file already, and datasets are never overwritten. Choose another name."
-        )
+        raise MdfError(f"{path}: there is a file already, which is never overwritten. Choose another name.")
     if not path.parent.is_dir():
         raise MdfError(f"{path.parent}: there is no such folder. Make it, or choose another.")
     return path

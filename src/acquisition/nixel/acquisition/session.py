@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["ScanAborted", "Session", "session"]
 
 _READY_TIMEOUT = 2.0  # s until an enabled output has switched the amplifier on
-_REASON_TIMEOUT = 1.0  # s for the safety daemon to say why it switched off
+_REASON_TIMEOUT = 0.5  # s for the safety daemon to say why it switched off
 _POLL = 0.01
 _LONGEST_CHUNK = 16  # periods: how long a stop can go unnoticed
 
@@ -202,7 +202,6 @@ def session(
     arm = next((d for d in instrument.devices.values() if isinstance(d, ScpiRobot)), None)
     if scanner is None or device is None:
         raise ScanAborted(f"instrument {instrument.name}: expected a scanner with a DAQ, found none")
-    run: Session | None = None
     try:
         with contextlib.ExitStack() as stack:
             daq = ScpiDaqAdapter(device, scanner)
@@ -215,19 +214,22 @@ def session(
                 simulation.begin(seed)
             lease = stack.enter_context(safety.lease(name))
             run = Session(daq, robot, simulation, lease, cancelled, scanner.samples_per_period)
-            run.check()
-            lease.enable(output)
-            run.wait_for_amplifier()
             stack.callback(_quietly, daq.stop)
-            daq.start()
-            yield run
+            try:
+                run.check()
+                lease.enable(output)
+                run.wait_for_amplifier()
+                daq.start()
+                yield run
+            except DeviceError as error:
+                # What failed may have failed because the output went off: the lease knows, while it is held.
+                _quietly(daq.stop)
+                reason = run.reason_of_loss()
+                if reason is not None:
+                    raise ScanAborted(reason) from error
+                raise
     except SafetyError as error:
         raise ScanAborted(str(error)) from error
-    except DeviceError as error:
-        reason = run.reason_of_loss() if run is not None else None
-        if reason is not None:
-            raise ScanAborted(reason) from error
-        raise
 
 
 def _quietly(stop: Callable[[], None]) -> None:

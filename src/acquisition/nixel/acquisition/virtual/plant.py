@@ -196,11 +196,11 @@ class Plant:
         with self.lock:
             return self._transmitting
 
-    def analog(self, now: float) -> tuple[float, float]:
+    def analog(self) -> tuple[float, float]:
         """Coil temperature in degC and coil current amplitude in A."""
         with self.lock:
             current = max(self._amplitudes()) * _CURRENT_PER_TESLA if self._transmitting else 0.0
-            return self.coil.temperature(now), current
+            return self.coil.temperature(self._clock()), current
 
     def _amplitudes(self) -> tuple[float, ...]:
         return tuple(volts * factor for volts, factor, _ in self._per_axis())

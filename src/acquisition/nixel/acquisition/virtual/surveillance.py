@@ -21,6 +21,7 @@ __all__ = ["WATCHDOG_TIME", "SerialLine", "SurveillanceUnit"]
 
 WATCHDOG_TIME = 0.1  # s
 _TICK = 0.005  # s
+_LONGEST_STEP = 0.02  # s that the unit's clock moves between two looks at its line
 _LONGEST_REQUEST = 64
 
 
@@ -32,12 +33,10 @@ class SurveillanceUnit:
     gate : callable
         Told (on, reason) whenever the gate of the amplifier moves.
     analog : callable
-        Gives coil temperature in degC and coil current amplitude in A at a time.
+        Gives the coil's temperature in degC and the amplitude of its current in A.
     """
 
-    def __init__(
-        self, gate: Callable[[bool, str], None], analog: Callable[[float], tuple[float, float]]
-    ) -> None:
+    def __init__(self, gate: Callable[[bool, str], None], analog: Callable[[], tuple[float, float]]) -> None:
         self._gate, self._analog = gate, analog
         self._lock = threading.Lock()
         self._ac = False
@@ -54,7 +53,7 @@ class SurveillanceUnit:
             if request == "VERSION":
                 return "SURVBOX:3"
             if request == "GET:ANALOG":
-                return "ANALOG:" + ";".join(f"{value:.3f}" for value in self._analog(now))
+                return "ANALOG:" + ";".join(f"{value:.3f}" for value in self._analog())
             if request == "GET:DIGITAL":
                 return f"DIGITAL:{int(self._chain_closed)};1"
             if request == "GET:STATUS":
@@ -138,21 +137,25 @@ class SerialLine:
 
     def serve(self, stop: threading.Event) -> None:
         """Answer until `stop` is set."""
-        received = b""
+        received, now, last = b"", 0.0, time.monotonic()
         while not stop.is_set():
             ready, _, _ = select.select([self._master], [], [], _TICK)
-            now = time.monotonic()
-            # What has arrived counts first: a simulator that was kept waiting for the processor must not take
-            # its own delay for the daemon's silence, which no piece of hardware would.
-            if ready:
-                received += os.read(self._master, 1024)
+            # The unit's own clock: a host too busy to run this thread stops the unit as a whole, its watchdog
+            # too, and what was sent meanwhile has not come late.
+            time_now = time.monotonic()
+            now += min(time_now - last, _LONGEST_STEP)
+            last = time_now
+            if not ready:
+                self._unit.tick(now)
+                continue
+            received += os.read(self._master, 1024)
             while b"#" in received:
                 request, _, received = received.partition(b"#")
                 os.write(self._master, self._reply(request, now).encode() + b"#")
-            self._unit.tick(now)
             if len(received) > _LONGEST_REQUEST:
                 received = b""
                 os.write(self._master, b"NAK:request too long#")
+            self._unit.tick(now)
 
     def _reply(self, request: bytes, now: float) -> str:
         # Noise before the exclamation mark is what a real line delivers after plugging in.
