@@ -82,6 +82,7 @@ class RunAnswer(_Answer):
     message: str = Field(description="Why it ended as it did; empty when all is well")
     protocol: dict[str, Any]
     reconstruction: dict[str, Any]
+    calibration_id: int | None
     requested_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -108,6 +109,10 @@ class RunRequest(BaseModel):
     )
     reconstruction: dict[str, Any] = Field(
         default_factory=dict, description="Settings of the reconstruction; defaults where left out"
+    )
+    calibration_id: int | None = Field(
+        None,
+        description="The dataset to reconstruct a scan with; the instrument's newest calibration if left out",
     )
 
 

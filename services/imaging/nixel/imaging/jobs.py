@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from nixel.acquisition.devices import DeviceError
 from nixel.acquisition.protocol import CalibrationProtocol, ScanProtocol
@@ -20,7 +21,7 @@ from nixel.imaging.answers import Progress
 from nixel.imaging.context import Context
 from nixel.imaging.errors import UserError
 from nixel.imaging.parameters import ReconstructionParameters
-from nixel.imaging.store import Dataset, Run, RunKind, RunState
+from nixel.imaging.store import Dataset, DatasetKind, Run, RunKind, RunState
 from nixel.imaging.views import run_answer
 from nixel.safety.client import SafetyError
 
@@ -54,7 +55,13 @@ class Jobs:
 
     # --- what anyone may call ---
 
-    def submit(self, kind: RunKind, protocol: dict[str, Any], reconstruction: dict[str, Any]) -> int:
+    def submit(
+        self,
+        kind: RunKind,
+        protocol: dict[str, Any],
+        reconstruction: dict[str, Any],
+        calibration_id: int | None = None,
+    ) -> int:
         """Queue a job and return its number.
 
         Raises
@@ -67,24 +74,15 @@ class Jobs:
         settings = _validated(model, protocol, "protocol")
         parameters = _validated(ReconstructionParameters, reconstruction, "reconstruction")
         with self._context.database.session() as session:
-            queued = select(Run.id).where(
-                Run.kind == RunKind.CALIBRATION, Run.state.in_([RunState.QUEUED, RunState.RUNNING])
-            )
-            if (
-                kind is RunKind.SCAN
-                and pipeline.newest_calibration(session, self._context.instrument_id) is None
-                and session.scalar(queued.limit(1)) is None
-            ):
-                raise UserError(
-                    f"There is no calibration of {self._context.instrument.name} yet, so a scan could not be "
-                    'reconstructed: start a run of kind "calibration" first (`nixel scan --calibrate`).'
-                )
+            if kind is RunKind.SCAN:
+                self._check_calibration(session, calibration_id)
             run = Run(
                 instrument_id=self._context.instrument_id,
                 kind=kind,
                 state=RunState.QUEUED,
                 protocol=settings,
                 reconstruction=parameters if kind is RunKind.SCAN else {},
+                calibration_id=calibration_id if kind is RunKind.SCAN else None,
                 requested_at=datetime.now(UTC),
                 message="",
             )
@@ -95,6 +93,31 @@ class Jobs:
         self._publish(run_id)
         self._wake.set()
         return run_id
+
+    def _check_calibration(self, session: Session, calibration_id: int | None) -> None:
+        """Raise `UserError` unless a scan that is queued now will have a calibration when it is measured."""
+        mine = Run.instrument_id == self._context.instrument_id
+        if calibration_id is not None:
+            dataset = session.get(Dataset, calibration_id)
+            if dataset is None or dataset.kind is not DatasetKind.CALIBRATION:
+                raise UserError(
+                    f"calibration_id: expected the number of a calibration dataset, found {calibration_id}."
+                )
+            if dataset.run.instrument_id != self._context.instrument_id:
+                raise UserError(
+                    f"calibration_id: dataset {calibration_id} was measured with another instrument, or with "
+                    "another configuration of this one."
+                )
+            return
+        coming = select(Run.id).where(
+            mine, Run.kind == RunKind.CALIBRATION, Run.state.in_([RunState.QUEUED, RunState.RUNNING])
+        )
+        known = pipeline.newest_calibration(session, self._context.instrument_id)
+        if known is None and session.scalar(coming.limit(1)) is None:
+            raise UserError(
+                f"There is no calibration of {self._context.instrument.name} yet, so a scan could not be "
+                'reconstructed: start a run of kind "calibration" first (`nixel scan --calibrate`).'
+            )
 
     def cancel(self, run_id: int) -> None:
         """End a queued or running job.
@@ -180,7 +203,7 @@ class Jobs:
                 self._end(run_id, RunState.CANCELLED if cancelled else RunState.FAILED, str(error))
         except (DeviceError, SafetyError, UserError, OSError) as error:
             self._end(run_id, RunState.FAILED, str(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # Whatever went wrong, the runner must live on for the next job, and the record must say so.
             _log.exception("run %d failed", run_id)
             self._end(run_id, RunState.FAILED, f"an error of nixel's own ({type(error).__name__}: {error})")

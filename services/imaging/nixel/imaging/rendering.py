@@ -19,7 +19,7 @@ def colour_map() -> NDArray[np.uint8]:
     """256 colours, shape (256, 3), from none to all."""
     position = np.linspace(0, 1, len(_ANCHORS))
     channels = [np.interp(np.linspace(0, 1, 256), position, _ANCHORS[:, c]) for c in range(3)]
-    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    return np.asarray(np.rint(np.stack(channels, axis=-1)), dtype=np.uint8)
 
 
 def png(picture: NDArray[np.floating[Any]], text: dict[str, str]) -> bytes:

@@ -14,6 +14,7 @@ def run_answer(run: Run, progress: Progress | None) -> RunAnswer:
         message=run.message,
         protocol=run.protocol,
         reconstruction=run.reconstruction,
+        calibration_id=run.calibration_id,
         requested_at=run.requested_at,
         started_at=run.started_at,
         finished_at=run.finished_at,

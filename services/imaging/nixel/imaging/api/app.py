@@ -2,10 +2,13 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
 
@@ -34,6 +37,28 @@ _HEADERS = {
 }
 
 
+def _assemble() -> FastAPI:
+    """The interface without what is behind it."""
+    app = FastAPI(
+        title="nixel imaging",
+        version=version("nixel-imaging"),
+        description=DESCRIPTION,
+        openapi_url="/api/openapi.json",
+        docs_url="/api/docs",
+        redoc_url=None,
+        responses=problems.RESPONSES,
+    )
+    problems.install(app)
+    for router in (runs, pictures, system):
+        app.include_router(router, prefix="/api/v1")
+    return app
+
+
+def describe() -> dict[str, Any]:
+    """The OpenAPI description of the interface."""
+    return _assemble().openapi()
+
+
 def create_app(service: ImagingService, *, page: Path | None = None, hosts: tuple[str, ...] = ()) -> FastAPI:
     """Make the application around a service.
 
@@ -47,6 +72,7 @@ def create_app(service: ImagingService, *, page: Path | None = None, hosts: tupl
         Host names under which it answers besides the loopback ones; a page elsewhere cannot reach it by
         giving its own name this machine's address.
     """
+    app = _assemble()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -54,20 +80,11 @@ def create_app(service: ImagingService, *, page: Path | None = None, hosts: tupl
         try:
             yield
         finally:
-            service.stop()
+            # In a thread: a job that is told to end may take a moment, and the event loop still serves.
+            await run_in_threadpool(service.stop)
 
-    app = FastAPI(
-        title="nixel imaging",
-        version=service.version,
-        description=DESCRIPTION,
-        lifespan=lifespan,
-        openapi_url="/api/openapi.json",
-        docs_url="/api/docs",
-        redoc_url=None,
-        responses=problems.RESPONSES,
-    )
+    app.router.lifespan_context = lifespan
     app.state.service = service
-    problems.install(app)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", *hosts])
 
     @app.middleware("http")
@@ -77,8 +94,6 @@ def create_app(service: ImagingService, *, page: Path | None = None, hosts: tupl
             response.headers.update(_HEADERS)
         return response
 
-    for router in (runs, pictures, system):
-        app.include_router(router, prefix="/api/v1")
     if page is not None and (page / "index.html").is_file():
         app.mount("/", StaticFiles(directory=page, html=True), name="page")
     else:

@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse
 from sqlalchemy import select
 
-from nixel.imaging.api.dependencies import Service
 from nixel.imaging.answers import DatasetAnswer, PictureAnswer
+from nixel.imaging.api.dependencies import Service
 from nixel.imaging.api.problems import ProblemError
 from nixel.imaging.api.runs import Before, Limit
 from nixel.imaging.service import ImagingService

@@ -2,6 +2,7 @@
 
 import logging
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -74,9 +75,9 @@ def install(app: FastAPI) -> None:
         return respond(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail)
 
 
-RESPONSES: dict[int | str, dict[str, object]] = {
+RESPONSES: dict[int | str, dict[str, Any]] = {
     "default": {
         "description": "Anything else, as problem details (RFC 9457)",
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
     }
 }

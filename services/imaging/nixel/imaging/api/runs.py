@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from sqlalchemy import select
 
-from nixel.imaging.api.dependencies import Service
 from nixel.imaging.answers import InstrumentAnswer, RunAnswer, RunDetail, RunRequest
+from nixel.imaging.api.dependencies import Service
 from nixel.imaging.api.problems import ProblemError
 from nixel.imaging.errors import UserError
 from nixel.imaging.store import Instrument, Run
@@ -41,7 +41,9 @@ def runs(service: Service, limit: Limit = 50, before: Before = None) -> list[Run
 def start_run(service: Service, request: RunRequest) -> RunAnswer:
     """Queue a calibration or a scan; it starts when those before it have ended."""
     try:
-        run_id = service.jobs.submit(request.kind, request.protocol, request.reconstruction)
+        run_id = service.jobs.submit(
+            request.kind, request.protocol, request.reconstruction, request.calibration_id
+        )
     except UserError as error:
         raise ProblemError(HTTPStatus.CONFLICT, str(error)) from error
     return run(service, run_id)

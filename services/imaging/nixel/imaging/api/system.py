@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 from sqlalchemy import select
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from nixel.imaging.api.dependencies import Service
 from nixel.imaging.answers import InstrumentAnswer, SafetyAnswer, StatusAnswer, StopRequest
+from nixel.imaging.api.dependencies import Service
 from nixel.imaging.provenance import running_system, software
 from nixel.imaging.service import ImagingService
 from nixel.imaging.store import Run, RunState

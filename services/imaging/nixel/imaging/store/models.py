@@ -108,13 +108,17 @@ class Run(Base):
     state: Mapped[RunState] = mapped_column(_text_enum(RunState), index=True)
     protocol: Mapped[dict[str, Any]]
     reconstruction: Mapped[dict[str, Any]]
+    # Which calibration a scan is to be reconstructed with; without one, the newest there is by then.
+    calibration_id: Mapped[int | None] = mapped_column(ForeignKey("datasets.id", use_alter=True))
     requested_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     message: Mapped[str] = mapped_column(default="")
 
     instrument: Mapped[Instrument] = relationship()
-    datasets: Mapped[list["Dataset"]] = relationship(back_populates="run", order_by="Dataset.id")
+    datasets: Mapped[list["Dataset"]] = relationship(
+        back_populates="run", order_by="Dataset.id", foreign_keys="Dataset.run_id"
+    )
     pictures: Mapped[list["Picture"]] = relationship(back_populates="run", order_by="Picture.id")
     events: Mapped[list["Event"]] = relationship(back_populates="run", order_by="Event.id")
 
@@ -134,7 +138,7 @@ class Dataset(Base):
     provenance: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
 
-    run: Mapped[Run] = relationship(back_populates="datasets")
+    run: Mapped[Run] = relationship(back_populates="datasets", foreign_keys=[run_id])
 
 
 class Picture(Base):

@@ -50,10 +50,15 @@ def upgrade() -> None:
         ),
         sa.Column("protocol", sa.JSON(), nullable=False),
         sa.Column("reconstruction", sa.JSON(), nullable=False),
+        sa.Column("calibration_id", sa.Integer(), nullable=True),
         sa.Column("requested_at", sa.DateTime(), nullable=False),
         sa.Column("started_at", sa.DateTime(), nullable=True),
         sa.Column("finished_at", sa.DateTime(), nullable=True),
         sa.Column("message", sa.String(), nullable=False),
+        # SQLite checks that the other table exists when a row goes in, not when the table is made.
+        sa.ForeignKeyConstraint(
+            ["calibration_id"], ["datasets.id"], name=op.f("fk_runs_calibration_id_datasets")
+        ),
         sa.ForeignKeyConstraint(
             ["instrument_id"], ["instruments.id"], name=op.f("fk_runs_instrument_id_instruments")
         ),

@@ -1,0 +1,1 @@
+"""Adapters: one device protocol over one wire each."""

@@ -1,0 +1,1 @@
+"""Virtual instruments: processes of their own that speak the real wires."""

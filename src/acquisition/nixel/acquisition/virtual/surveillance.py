@@ -1,0 +1,168 @@
+"""The virtual surveillance unit: sensors, a watchdog and the gate of the amplifier, on a serial line.
+
+Requests are ``!COMMAND*#``, answers ``TEXT#``. The unit trusts nobody: it opens the gate only while its
+watchdog is fed and its emergency-stop chain is closed, and closes it by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+import tty
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ["WATCHDOG_TIME", "SerialLine", "SurveillanceUnit"]
+
+WATCHDOG_TIME = 0.1  # s
+_TICK = 0.005  # s
+_LONGEST_REQUEST = 64
+
+
+class SurveillanceUnit:
+    """What the unit does, without its wire.
+
+    Parameters
+    ----------
+    gate : callable
+        Told (on, reason) whenever the gate of the amplifier moves.
+    analog : callable
+        Gives coil temperature in degC and coil current amplitude in A at a time.
+    """
+
+    def __init__(
+        self, gate: Callable[[bool, str], None], analog: Callable[[float], tuple[float, float]]
+    ) -> None:
+        self._gate, self._analog = gate, analog
+        self._lock = threading.Lock()
+        self._ac = False
+        self._watchdog = False
+        self._fed: float | None = None
+        self._chain_closed = True
+
+    def answer(self, request: str, now: float) -> str:
+        """Answer one request at the time `now` in s; both without the wire's marks."""
+        with self._lock:
+            self._watch(now)
+            if request == "VERSION":
+                return "SURVBOX:3"
+            if request == "GET:ANALOG":
+                return "ANALOG:" + ";".join(f"{value:.3f}" for value in self._analog(now))
+            if request == "GET:DIGITAL":
+                return f"DIGITAL:{int(self._chain_closed)};1"
+            if request == "GET:STATUS":
+                return f"STATUS:AC={int(self._ac)};WD={int(self._watchdog)}"
+            return self._act(request, now)
+
+    def _act(self, request: str, now: float) -> str:
+        if request == "ENABLE:AC":
+            if not self._chain_closed:
+                return "NAK:the emergency stop is pulled"
+            if not self._watchdog:
+                return "NAK:the watchdog is not enabled"
+            if self._fed is None or now - self._fed > WATCHDOG_TIME:
+                return "NAK:the watchdog has not been fed"
+            self._move(True, "")
+        elif request == "DISABLE:AC":
+            self._move(False, "the safety output was disabled")
+        elif request == "ENABLE:WD":
+            self._watchdog, self._fed = True, None
+        elif request == "DISABLE:WD":
+            self._watchdog, self._fed = False, None
+            self._move(False, "the watchdog was disabled")
+        elif request == "RESET:WD":
+            self._fed = now
+        else:
+            return "NAK:unknown command"
+        return "ACK"
+
+    def tick(self, now: float) -> None:
+        """Close the gate if the watchdog has starved."""
+        with self._lock:
+            self._watch(now)
+
+    def set_emergency_stop(self, pulled: bool) -> None:
+        """Open or close the emergency-stop chain; opening it closes the gate at once."""
+        with self._lock:
+            self._chain_closed = not pulled
+            if pulled:
+                self._move(False, "the emergency stop was pulled")
+
+    @property
+    def chain_closed(self) -> bool:
+        """Whether the emergency-stop chain is closed."""
+        with self._lock:
+            return self._chain_closed
+
+    def _watch(self, now: float) -> None:
+        if self._ac and (self._fed is None or now - self._fed > WATCHDOG_TIME):
+            self._move(False, "the watchdog was not fed in time")
+
+    def _move(self, on: bool, reason: str) -> None:
+        if on != self._ac:
+            self._ac = on
+            self._gate(on, reason)
+
+
+class SerialLine:
+    """A pseudo-terminal behind which a surveillance unit answers.
+
+    Parameters
+    ----------
+    unit : SurveillanceUnit
+    link : Path
+        A symbolic link of this name is made to the terminal; one that is there already is replaced.
+
+    Raises
+    ------
+    OSError
+        The link cannot be made, or something else is there.
+    """
+
+    def __init__(self, unit: SurveillanceUnit, link: Path) -> None:
+        self._unit, self._link = unit, link
+        # The slave stays open here, so that the line outlives a client's closing it.
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        if link.exists() and not link.is_symlink():
+            raise FileExistsError(17, "something that is no symbolic link is in the way", str(link))
+        self.path = os.ttyname(self._slave)
+        fresh = link.with_name(f".{link.name}.{os.getpid()}")
+        fresh.symlink_to(self.path)
+        fresh.replace(link)
+
+    def serve(self, stop: threading.Event) -> None:
+        """Answer until `stop` is set."""
+        received = b""
+        while not stop.is_set():
+            ready, _, _ = select.select([self._master], [], [], _TICK)
+            now = time.monotonic()
+            self._unit.tick(now)
+            if not ready:
+                continue
+            received += os.read(self._master, 1024)
+            while b"#" in received:
+                request, _, received = received.partition(b"#")
+                os.write(self._master, self._reply(request, now).encode() + b"#")
+            if len(received) > _LONGEST_REQUEST:
+                received = b""
+                os.write(self._master, b"NAK:request too long#")
+
+    def _reply(self, request: bytes, now: float) -> str:
+        # Noise before the exclamation mark is what a real line delivers after plugging in.
+        _, mark, body = request.rpartition(b"!")
+        if not mark or not body.endswith(b"*"):
+            return "NAK:syntax"
+        return self._unit.answer(body[:-1].decode("ascii", "replace"), now)
+
+    def close(self) -> None:
+        """Remove the link, if it is still ours, and close the terminal."""
+        if self._link.is_symlink() and str(self._link.readlink()) == self.path:
+            self._link.unlink()
+        os.close(self._master)
+        os.close(self._slave)
