@@ -13,6 +13,7 @@ from nixel.reconstruction.mpi import (
     select_frequencies,
     signal_to_noise,
     spectra,
+    without_drift,
 )
 
 
@@ -128,6 +129,16 @@ def test_background_follows_a_linear_drift():
 def test_background_before_all_frames_is_its_mean():
     found = background_at(np.array([[1.0], [3.0]]), np.array([0.0, 1.0]), np.array([5.0, 6.0]))
     np.testing.assert_allclose(found, [[2.0], [2.0]])
+
+
+def test_noise_is_told_from_drift():
+    rng = np.random.default_rng(5)
+    noise = 0.5 * rng.standard_normal((4000, 1))
+    drift = np.linspace(0.0, 100.0, 4000)[:, None]
+    found = without_drift(noise + drift)
+    assert np.std(found) == pytest.approx(0.5, rel=0.05)
+    with pytest.raises(ValueError, match="at least three frames"):
+        without_drift(noise[:2])
 
 
 def test_signal_to_noise_of_known_noise():

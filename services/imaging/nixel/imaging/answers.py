@@ -136,6 +136,14 @@ class LeaseAnswer(BaseModel):
     remaining_s: float
 
 
+class CauseAnswer(BaseModel):
+    """Why the fault latched."""
+
+    name: str = Field(description="Of the interlock")
+    time: datetime
+    message: str
+
+
 class SafetyAnswer(BaseModel):
     """The safety daemon's state; `reachable` is false, with a message, when it does not answer."""
 
@@ -145,8 +153,11 @@ class SafetyAnswer(BaseModel):
     outputs: dict[str, bool] = {}
     interlocks: list[InterlockAnswer] = []
     lease: LeaseAnswer | None = None
-    first_cause: str | None = None
-    causes: list[str] = []
+    first_cause: CauseAnswer | None = Field(None, description="Kept until reset")
+    causes: list[CauseAnswer] = []
+    off_reason: str | None = Field(
+        None, description="Why the outputs were last switched off; null while one is on"
+    )
     simulated: bool = False
     ticks: int = 0
     missed_deadlines: int = 0

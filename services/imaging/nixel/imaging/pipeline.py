@@ -18,7 +18,7 @@ from nixel.imaging import provenance
 from nixel.imaging.context import Context
 from nixel.imaging.errors import UserError
 from nixel.imaging.parameters import ReconstructionParameters
-from nixel.imaging.reconstruct import reconstruct
+from nixel.imaging.reconstruct import Reconstructed, reconstruct
 from nixel.imaging.rendering import png
 from nixel.imaging.store import DataFolder, Dataset, DatasetKind, Picture, Run, RunKind
 
@@ -68,16 +68,16 @@ def acquire(
     kind: DatasetKind,
     protocol: dict[str, Any],
     path: Path,
+    record: dict[str, Any],
     **edges: Any,  # noqa: ANN401 - safety, progress, cancelled: as `measure` takes them
 ) -> None:
-    """Measure, and write one dataset that says how it came to be.
+    """Measure, and write one dataset that carries its provenance record.
 
     Raises
     ------
     ScanAborted, DeviceError, SafetyError, OSError
         Nothing is left at `path` then.
     """
-    record = dataset_provenance(instrument, kind, protocol)
     if kind is DatasetKind.CALIBRATION:
         calibrate(instrument, CalibrationProtocol(**protocol), path=path, provenance=record, **edges)
     else:
@@ -105,6 +105,7 @@ def perform(context: Context, run_id: int, *, progress: Report, cancelled: Calla
             kind,
             protocol,
             path,
+            dataset_provenance(context.instrument, kind, protocol),
             safety=context.safety,
             progress=progress,
             cancelled=cancelled,
@@ -201,19 +202,7 @@ def keep_picture(
     preview = path.with_suffix(".png")
     # What a killed service may have left without a row can be computed again, so it is replaced.
     path.unlink(missing_ok=True)
-    write_reconstruction(
-        path,
-        result.scan.setting,
-        result.pixels,
-        result.grid,
-        labels=result.scan.labels,
-        provenance=record,
-    )
-    # Pictures of a simulated instrument say so wherever they go.
-    title = "Simulated MPI picture" if record["simulated"] else "MPI picture"
-    text = {"Title": title, "Software": "nixel", "nixel:provenance": provenance.canonical_json(record)}
-    with atomic_write(preview) as temporary:
-        temporary.write_bytes(png(result.pixels.mean(axis=0), text))
+    write_picture(path, preview, result, record)
     row = Picture(
         run_id=run_id,
         dataset_id=measurement.id,
@@ -232,6 +221,18 @@ def keep_picture(
         number = row.id
     context.record("picture", f"Picture {number} is made", run_id=run_id, sha256=row.pixels_sha256)
     return number
+
+
+def write_picture(path: Path, preview: Path, result: Reconstructed, record: dict[str, Any]) -> None:
+    """Write the numbers (MDF) and the picture for people (PNG), both with their record."""
+    write_reconstruction(
+        path, result.scan.setting, result.pixels, result.grid, labels=result.scan.labels, provenance=record
+    )
+    # Pictures of a simulated instrument say so wherever they go.
+    title = "Simulated MPI picture" if record["simulated"] else "MPI picture"
+    text = {"Title": title, "Software": "nixel", "nixel:provenance": provenance.canonical_json(record)}
+    with atomic_write(preview) as temporary:
+        temporary.write_bytes(png(result.pixels.mean(axis=0), text))
 
 
 def check_unchanged(folder: DataFolder, dataset: Dataset) -> None:

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from nixel.acquisition.formats.mdf import Grid, Mdf, MdfError, read_mdf
 from nixel.imaging.errors import UserError
 from nixel.imaging.parameters import ReconstructionParameters
-from nixel.reconstruction.mpi import SystemMatrixReconstruction, background_at
+from nixel.reconstruction.mpi import SystemMatrixReconstruction, background_at, without_drift
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,10 @@ class Reconstructed:
 
 
 def _corrected(mdf: Mdf) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Background-corrected foreground spectra and the background's own, shapes (frames, channels, frequencies)."""
+    """Background-corrected foreground spectra and all background frames, in the order of time.
+
+    Both have the shape (frames, channels, frequencies).
+    """
     measurement = mdf.measurement
     if measurement is None:
         raise MdfError(f"{mdf.path}: expected measured data, found none")
@@ -51,16 +54,15 @@ def _corrected(mdf: Mdf) -> tuple[NDArray[Any], NDArray[Any]]:
     # Frames may be stored by place on the grid; the drift of the background goes with their place in time.
     order = measurement.frame_permutation
     times = np.arange(len(spectra), dtype=float) if order is None else order.astype(float)
-    if empty.sum() < 2:
+    if not empty.any():
         raise UserError(
-            f"{mdf.path}: expected at least two background frames, found {int(empty.sum())}: measure again with "
-            "background_frames of 2 or more."
+            f"{mdf.path}: expected background frames, found none: measure again with background_frames of 1 or "
+            "more (3 or more for a calibration)."
         )
     by_time = np.flatnonzero(empty)[np.argsort(times[empty])]
     background = spectra[by_time]
     drifting = background_at(background, times[by_time], times[~empty])
-    residual = background - background_at(background, times[by_time], times[by_time])
-    return spectra[~empty] - drifting, residual
+    return spectra[~empty] - drifting, background
 
 
 def reconstruct(measurement: Path, calibration: Path, parameters: ReconstructionParameters) -> Reconstructed:
@@ -94,13 +96,13 @@ def reconstruct(measurement: Path, calibration: Path, parameters: Reconstruction
                 f"{ours}, found {theirs}. Calibrate with the settings of the scan."
             )
     with threadpool_limits(1):
-        system, system_noise = _corrected(matrix)
+        system, background = _corrected(matrix)
         measured, _ = _corrected(scan)
         frequencies = np.fft.rfftfreq(scan.setting.samples, 1.0 / scan.setting.base_frequency)
         try:
             prepared = SystemMatrixReconstruction.prepare(
                 system,
-                system_noise,
+                without_drift(background),
                 frequencies,
                 threshold=parameters.snr_threshold,
                 band=(parameters.lowest_frequency, parameters.highest_frequency),

@@ -71,12 +71,30 @@ def _acquire_again(dataset: Dataset, outcome: Outcome, report: Report) -> None:
             dataset.kind,
             record["parameters"],
             again,
+            # The file carries its record, so the same bits need the same record: that of the first time.
+            record,
             safety=bench.safety,
             progress=report,
             cancelled=lambda: False,
         )
         found = sha256_file(again)
     outcome.add(found == dataset.sha256, f"dataset-{dataset.id}", f"simulated again, file SHA-256 {found}")
+
+
+def _reconstruct_again(folder: DataFolder, row: Picture, outcome: Outcome) -> None:
+    """Compute a picture anew from the stored datasets, and compare numbers and files."""
+    result = reconstruct(
+        folder.path / row.dataset.path,
+        folder.path / row.calibration.path,
+        ReconstructionParameters(**row.provenance["parameters"]),
+    )
+    same = result.pixels_sha256 == row.pixels_sha256
+    outcome.add(same, f"picture-{row.id}", f"reconstructed again, pixels SHA-256 {result.pixels_sha256}")
+    with tempfile.TemporaryDirectory(prefix="nixel-") as again:
+        path = Path(again) / "again.mdf"
+        pipeline.write_picture(path, path.with_suffix(".png"), result, row.provenance)
+        found = sha256_file(path)
+    outcome.add(found == row.sha256, f"picture-{row.id}", f"written again, file SHA-256 {found}")
 
 
 def reproduce(
@@ -91,7 +109,7 @@ def reproduce(
     identity : str
         ``picture-N`` or ``dataset-N``.
     from_stored : bool
-        For a picture: compute from the stored datasets only, and do not simulate the measurement again.
+        Take the stored datasets as they are, and do not simulate them again.
     report : callable
         Told how far it is.
 
@@ -117,17 +135,15 @@ def reproduce(
         )
     if isinstance(row, Picture):
         report("reconstructing", 0, 1)
-        parameters = ReconstructionParameters(**row.provenance["parameters"])
-        again = reconstruct(folder.path / measurement.path, folder.path / calibration.path, parameters)
-        same = again.pixels_sha256 == row.pixels_sha256
-        outcome.add(same, identity, f"reconstructed again, pixels SHA-256 {again.pixels_sha256}")
+        _reconstruct_again(folder, row, outcome)
         report("reconstructing", 1, 1)
-    if measurement.simulated and not from_stored:
-        _acquire_again(measurement, outcome, report)
-    elif isinstance(row, Dataset):
+    if isinstance(row, Dataset) and not measurement.simulated:
         raise UserError(
-            f"{identity} was measured on a real instrument: the world does not repeat itself. Its file is unchanged."
-            if not measurement.simulated
-            else "--stored: a dataset has nothing to be computed from; leave the option out."
+            f"{identity} was measured on a real instrument: the world does not repeat itself. "
+            "Its stored file is unchanged."
         )
+    if not from_stored:
+        for dataset in {measurement.id: measurement, calibration.id: calibration}.values():
+            if dataset.simulated:
+                _acquire_again(dataset, outcome, report)
     return outcome

@@ -83,12 +83,12 @@ class ImagingService:
         self.database.close()
 
     def _safety_changed(self, status: dict[str, Any]) -> None:
-        answer = SafetyAnswer(**status).model_dump(mode="json")
+        answer = SafetyAnswer.model_validate(status).model_dump(mode="json")
         with self._safety_lock:
             before, self.last_safety = self.last_safety, answer
         self.hub.publish("safety", answer)
         if before is not None and before["state"] != answer["state"]:
             text = f"Safety: {before['state'] or 'unreachable'} to {answer['state'] or 'unreachable'}"
             if answer["first_cause"]:
-                text += f" ({answer['first_cause']})"
+                text += f" ({answer['first_cause']['message']})"
             self.context.record("safety", text, state=answer["state"], causes=answer["causes"])

@@ -34,7 +34,7 @@ def status(service: Service) -> StatusAnswer:
 def safety(service: Service) -> SafetyAnswer:
     """The safety daemon's state, asked for now."""
     try:
-        return SafetyAnswer(reachable=True, **asdict(service.safety.status()))
+        return SafetyAnswer.model_validate({"reachable": True, **asdict(service.safety.status())})
     except SafetyError as error:
         return SafetyAnswer(reachable=False, message=str(error))
 

@@ -104,7 +104,7 @@ def reproduce(
     identity: Annotated[str, typer.Argument(metavar="ID", help="picture-N or dataset-N.")],
     data: Data = None,
     stored: Annotated[
-        bool, typer.Option("--stored", help="Take the stored measurement; do not simulate it again.")
+        bool, typer.Option("--stored", help="Take the stored datasets; do not simulate them again.")
     ] = False,
 ) -> None:
     """Make a picture or a simulated dataset again, and compare it bit for bit."""

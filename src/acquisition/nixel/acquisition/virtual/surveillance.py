@@ -48,6 +48,8 @@ class SurveillanceUnit:
     def answer(self, request: str, now: float) -> str:
         """Answer one request at the time `now` in s; both without the wire's marks."""
         with self._lock:
+            if request == "RESET:WD":
+                self._fed = now
             self._watch(now)
             if request == "VERSION":
                 return "SURVBOX:3"
@@ -75,9 +77,7 @@ class SurveillanceUnit:
         elif request == "DISABLE:WD":
             self._watchdog, self._fed = False, None
             self._move(False, "the watchdog was disabled")
-        elif request == "RESET:WD":
-            self._fed = now
-        else:
+        elif request != "RESET:WD":
             return "NAK:unknown command"
         return "ACK"
 
@@ -142,13 +142,14 @@ class SerialLine:
         while not stop.is_set():
             ready, _, _ = select.select([self._master], [], [], _TICK)
             now = time.monotonic()
-            self._unit.tick(now)
-            if not ready:
-                continue
-            received += os.read(self._master, 1024)
+            # What has arrived counts first: a simulator that was kept waiting for the processor must not take
+            # its own delay for the daemon's silence, which no piece of hardware would.
+            if ready:
+                received += os.read(self._master, 1024)
             while b"#" in received:
                 request, _, received = received.partition(b"#")
                 os.write(self._master, self._reply(request, now).encode() + b"#")
+            self._unit.tick(now)
             if len(received) > _LONGEST_REQUEST:
                 received = b""
                 os.write(self._master, b"NAK:request too long#")

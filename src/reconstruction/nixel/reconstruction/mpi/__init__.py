@@ -11,6 +11,7 @@ from nixel.reconstruction.mpi.system_matrix import (
     select_frequencies,
     signal_to_noise,
     spectra,
+    without_drift,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "select_frequencies",
     "signal_to_noise",
     "spectra",
+    "without_drift",
 ]

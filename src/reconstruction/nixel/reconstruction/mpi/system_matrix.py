@@ -1,7 +1,7 @@
 """From frames to a picture: background, frequency selection, weighting, solution."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,37 @@ def background_at(
     share = share.reshape((-1,) + (1,) * (background.ndim - 1))
     result: NDArray[np.inexact[Any]] = means[lower] * (1 - share) + means[upper] * share
     return result
+
+
+Frames = TypeVar("Frames", bound=NDArray[np.inexact[Any]])
+
+
+def without_drift(background: Frames) -> Frames:
+    """Noise of background frames, freed of a drift that is slow against the time between them.
+
+    Parameters
+    ----------
+    background : array, shape (background frames, ...)
+        In the order of time; at least three.
+
+    Returns
+    -------
+    array, shape (background frames - 1, ...)
+        Differences of neighbours over the root of two: noise of the frames' own standard deviation.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than three frames.
+
+    References
+    ----------
+    von Neumann et al., Ann. Math. Stat. 12 (1941) 153.
+    """
+    if len(background) < 3:
+        raise ValueError(f"background: expected at least three frames, found {len(background)}")
+    root = np.asarray(np.sqrt(2.0), dtype=background.real.dtype)
+    return cast("Frames", np.diff(background, axis=0) / root)
 
 
 def signal_to_noise(matrix: Complex, background: Complex) -> NDArray[np.float64]:
