@@ -69,7 +69,7 @@ export function App() {
 
   return (
     <div class={live ? "page" : "page not-live"}>
-      <SafetyPanel model={model} />
+      <SafetyPanel model={model} tell={tell} />
       <Header model={model} />
       <main>
         <LostNotice link={model.link} />

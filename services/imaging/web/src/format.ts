@@ -7,13 +7,23 @@ export function clock(at: Date): string {
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 }
 
-/** An instant (ISO 8601) where the operator is: only the time if it was today, only to the minute if it was not. */
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/** An instant (ISO 8601) where the operator is, for a list: "09:05:02" today, "1 Mar 09:05" this year, else the day. */
 export function when(instant: string, now: Date): string {
   const at = new Date(instant);
   if (Number.isNaN(at.getTime())) return instant;
   if (at.toDateString() === now.toDateString()) return clock(at);
-  const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  const day = `${at.getDate()} ${MONTHS[at.getMonth()]}`;
+  if (at.getFullYear() !== now.getFullYear()) return `${day} ${at.getFullYear()}`;
   return `${day} ${two(at.getHours())}:${two(at.getMinutes())}`;
+}
+
+/** An instant (ISO 8601) where the operator is, whole: "2026-03-01 09:05:02". */
+export function stamp(instant: string): string {
+  const at = new Date(instant);
+  if (Number.isNaN(at.getTime())) return instant;
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${clock(at)}`;
 }
 
 /** How long something took, in seconds: "0.4 s", "42 s", "3 min 05 s", "2 h 07 min". */

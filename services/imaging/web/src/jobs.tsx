@@ -55,7 +55,7 @@ export function JobBar({ model, tell }: Props) {
         )}
       </div>
       <div role="alert" class="refused-area">
-        {refused !== "" && (
+        {refused !== "" && live && (
           <p class="refused">
             <span>
               <strong>Refused.</strong> {refused}

@@ -1,9 +1,10 @@
 /** The shown run: its picture, where that came from, and what happened. */
 
+import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { fileUrl, previewUrl } from "./api";
 import type { Happening, Picture, Run } from "./api";
-import { duration, when } from "./format";
+import { duration, stamp, when } from "./format";
 import { sections } from "./provenance";
 import type { Fact } from "./provenance";
 import { isActive, runName, shown } from "./state";
@@ -12,6 +13,7 @@ import type { Model } from "./state";
 export function PictureView({ model, failure }: { model: Model; failure: string }) {
   const run = shown(model);
   if (run === null) return <NoPicture model={model} />;
+  const happenings = model.happenings[run.id] ?? [];
   const pictures = run.picture_ids.flatMap((id) => model.pictures[id] ?? []);
   return (
     <section class="view" aria-label={runName(run)}>
@@ -22,10 +24,15 @@ export function PictureView({ model, failure }: { model: Model; failure: string 
           </p>
         )}
         {pictures.map((picture) => (
-          <PictureWithFacts key={picture.id} picture={picture} run={run} />
+          <PictureWithFacts key={picture.id} picture={picture} run={run}>
+            <Happenings list={happenings} open={false} />
+          </PictureWithFacts>
         ))}
-        {run.picture_ids.length === 0 && <WithoutPicture run={run} />}
-        <Happenings list={model.happenings[run.id] ?? []} />
+        {run.picture_ids.length === 0 && (
+          <WithoutPicture run={run}>
+            <Happenings list={happenings} open />
+          </WithoutPicture>
+        )}
       </div>
     </section>
   );
@@ -53,7 +60,7 @@ function NoPicture({ model }: { model: Model }) {
   );
 }
 
-function WithoutPicture({ run }: { run: Run }) {
+function WithoutPicture({ run, children }: { run: Run; children: ComponentChildren }) {
   let text = "This run has no picture.";
   if (isActive(run)) text = "Under way. What it makes appears here when it is done.";
   else if (run.kind === "calibration" && run.state === "done") {
@@ -66,27 +73,39 @@ function WithoutPicture({ run }: { run: Run }) {
       </p>
       {run.message && <p class="run-message">{run.message}</p>}
       <p>{text}</p>
+      {children}
     </div>
   );
 }
 
-function PictureWithFacts({ picture, run }: { picture: Picture; run: Run }) {
+interface PictureProps {
+  picture: Picture;
+  run: Run;
+  children: ComponentChildren;
+}
+
+function PictureWithFacts({ picture, run, children }: PictureProps) {
   const name = `picture-${picture.id}`;
   return (
     <article class="picture">
-      <Preview picture={picture} run={run} />
+      <div class="sight">
+        <Preview picture={picture} run={run} />
+        {children}
+      </div>
       <div class="facts">
         <h2>
           Picture {picture.id}
           {picture.simulated && <span class="tag"> simulated</span>}
         </h2>
         <p class="quiet">
-          {runName(run)} · {when(picture.created_at, new Date())}
-          {run.started_at && run.finished_at && ` · took ${took(run.started_at, run.finished_at)}`}
+          {runName(run)}
+          {run.started_at && run.finished_at && `, took ${took(run.started_at, run.finished_at)}`}
+          <br />
+          {stamp(picture.created_at)}
         </p>
         <p class="links">
           <a href={fileUrl(picture.id)} download>
-            Data (MDF)
+            MDF file
           </a>
           <a href={previewUrl(picture.id)} download={`${name}.png`}>
             PNG
@@ -178,10 +197,10 @@ function Command({ text }: { text: string }) {
   );
 }
 
-function Happenings({ list }: { list: Happening[] }) {
+function Happenings({ list, open }: { list: Happening[]; open: boolean }) {
   if (list.length === 0) return null;
   return (
-    <details class="happenings">
+    <details class="happenings" open={open}>
       <summary>What happened ({list.length})</summary>
       <ol>
         {list.map((happening) => (

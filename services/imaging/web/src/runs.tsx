@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { getRuns, PAGE_OF_RUNS } from "./api";
 import type { Run } from "./api";
-import { percent, when } from "./format";
+import { when } from "./format";
 import { runName, shown } from "./state";
 import type { Model, News } from "./state";
 
@@ -56,19 +56,19 @@ export function RunList({ model, tell }: Props) {
 }
 
 function RunSummary({ run }: { run: Run }) {
-  const { progress } = run;
   return (
     <>
-      <span class="run-name">{runName(run)}</span>
-      <time dateTime={run.requested_at}>{when(run.requested_at, new Date())}</time>
+      <span class="run-name">
+        {runName(run)}
+        {run.simulated && <span class="tag"> simulated</span>}
+      </span>
       <span class="run-state">
         <span class="mark" aria-hidden="true">
           {MARKS[run.state]}
         </span>{" "}
         {run.state}
-        {progress && ` ${percent(progress.done, progress.total)} %`}
-        {run.simulated && <span class="quiet"> · simulated</span>}
       </span>
+      <time dateTime={run.requested_at}>{when(run.requested_at, new Date())}</time>
       {run.message && <span class="run-message">{run.message}</span>}
     </>
   );

@@ -18,7 +18,7 @@ const STATES: Record<string, Wording> = {
   FAULT: { level: "fault", word: "FAULT", says: "Switched off by an interlock, and held off until reset." },
 };
 
-/** The one word for the state, and a sentence. Without a live connection nothing is known, whatever was last heard. */
+/** The one word for the state, and what to do. Without a live connection nothing is known, whatever was last heard. */
 export function wording(safety: Safety | null, live: boolean): Wording {
   if (!live) {
     const last = safety?.state ? ` The last word was ${safety.state}.` : "";
@@ -35,8 +35,7 @@ export function wording(safety: Safety | null, live: boolean): Wording {
   if (known === undefined) {
     return { level: "unknown", word: state || "UNKNOWN", says: "The page does not know this state: regard the power as on." };
   }
-  const on = outputsOn(safety);
-  return on.length > 0 ? { ...known, says: `On: ${on.join(", ")}.` } : known;
+  return safety.what_to_do ? { ...known, says: safety.what_to_do } : known;
 }
 
 /** The outputs that are on, in words. */
@@ -70,8 +69,9 @@ export function reading(interlock: Interlock): string {
   return unit === null ? number(value) : `${number(value)} ${unitSymbol(unit)}`;
 }
 
+/** What came of a stop: all is off, something is still on, or it never got there. */
 export interface Outcome {
-  good: boolean;
+  kind: "off" | "still-on" | "failed";
   text: string;
 }
 
@@ -81,17 +81,26 @@ const BY_HAND = "Press the emergency stop at the instrument.";
 export function stopOutcome(answer: Safety): Outcome {
   if (!answer.reachable) {
     const why = answer.message ? ` (${answer.message})` : "";
-    return { good: false, text: `The safety daemon did not confirm the stop${why}. ${BY_HAND}` };
+    return { kind: "failed", text: `The safety daemon did not confirm the stop${why}. ${BY_HAND}` };
   }
   const on = outputsOn(answer);
   if (on.length > 0 || answer.state === "ENERGISED") {
     const what = on.length > 0 ? on.join(", ") : "something";
-    return { good: false, text: `The stop was sent, but this is still on: ${what}. ${BY_HAND}` };
+    return { kind: "still-on", text: `The stop was sent, but this is still on: ${what}. ${BY_HAND}` };
   }
-  return { good: true, text: `Stopped: everything is off, the state is ${answer.state ?? "not given"}.` };
+  return { kind: "off", text: `Stopped: everything is off, the state is ${answer.state ?? "not given"}.` };
 }
 
 /** What to say when the stop did not get through. */
 export function stopFailure(reason: string): Outcome {
-  return { good: false, text: `The stop did NOT get through. ${BY_HAND} ${reason}` };
+  return { kind: "failed", text: `The stop did NOT get through. ${BY_HAND} ${reason}` };
+}
+
+/** What is left of an outcome when more is heard; null when it is of no use any more. A failure stands until retried. */
+export function lasting(outcome: Outcome, safety: Safety | null, live: boolean): Outcome | null {
+  if (outcome.kind === "failed") return outcome;
+  if (!live || safety === null) return outcome.kind === "off" ? null : outcome;
+  const now = stopOutcome(safety);
+  if (outcome.kind === now.kind) return outcome;
+  return outcome.kind === "still-on" ? now : null;
 }

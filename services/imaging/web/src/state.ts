@@ -138,7 +138,7 @@ export function announcement(before: Model, after: Model): string {
   const [was, is] = [before.safety, after.safety];
   if (is !== null && (was?.state !== is.state || was?.reachable !== is.reachable)) {
     said.push(is.reachable ? `Safety: ${is.state ?? "unknown"}.` : "The safety daemon does not answer.");
-    if (is.reachable && is.state === "FAULT" && is.first_cause) said.push(`${is.first_cause}.`);
+    if (is.reachable && is.state === "FAULT" && is.first_cause) said.push(`${is.first_cause.message}.`);
   }
   if (before.listed) {
     const known = new Map(before.runs.map((run) => [run.id, run.state]));

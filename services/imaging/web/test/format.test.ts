@@ -1,18 +1,20 @@
 import { describe, expect, it } from "vitest";
-import { duration, exact, number, percent, title, unitSymbol, when, words } from "../src/format";
+import { duration, exact, number, percent, stamp, title, unitSymbol, when, words } from "../src/format";
 
 describe("times", () => {
   // Written without a zone, so that it is local time wherever the test runs.
   const now = new Date("2026-03-02T18:00:00");
 
-  it("leave the day out if it is today", () => {
+  it("are as short as they can be without doubt", () => {
     expect(when("2026-03-02T09:05:02", now)).toBe("09:05:02");
-    expect(when("2026-03-01T23:59:59", now)).toBe("2026-03-01 23:59");
-    expect(when("2025-03-02T09:05:02", now)).toBe("2025-03-02 09:05");
+    expect(when("2026-03-01T23:59:59", now)).toBe("1 Mar 23:59");
+    expect(when("2025-12-31T09:05:02", now)).toBe("31 Dec 2025");
+    expect(stamp("2026-03-01T09:05:02")).toBe("2026-03-01 09:05:02");
   });
 
   it("are shown as they came if they are none", () => {
     expect(when("soon", now)).toBe("soon");
+    expect(stamp("soon")).toBe("soon");
   });
 
   it("last as long as a person would say", () => {

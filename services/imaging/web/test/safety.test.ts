@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { interlockLevel, outputsOn, reading, stopFailure, stopOutcome, wording } from "../src/safety";
+import { interlockLevel, lasting, outputsOn, reading, stopFailure, stopOutcome, wording } from "../src/safety";
 import { interlock, safety } from "./samples";
 
 describe("the state's word", () => {
@@ -27,10 +27,14 @@ describe("the state's word", () => {
     expect(wording(null, true).level).toBe("unknown");
   });
 
+  it("comes with the daemon's own advice, but not when that is old", () => {
+    const advised = safety({ state: "FAULT", what_to_do: "Let the coil cool, then reset." });
+    expect(wording(advised, true).says).toBe("Let the coil cool, then reset.");
+    expect(wording(advised, false).says).not.toContain("reset");
+  });
+
   it("names the outputs that are on", () => {
-    const energised = safety({ state: "ENERGISED", outputs: { amplifier: true, "focus-field": false } });
-    expect(outputsOn(energised)).toEqual(["amplifier"]);
-    expect(wording(energised, true).says).toBe("On: amplifier.");
+    expect(outputsOn(safety({ outputs: { "focus-field": true, amplifier: false } }))).toEqual(["focus field"]);
   });
 });
 
@@ -52,10 +56,10 @@ describe("an interlock", () => {
 describe("the outcome of STOP", () => {
   it("is good only if the daemon confirmed that everything is off", () => {
     expect(stopOutcome(safety({ state: "SAFE" }))).toEqual({
-      good: true,
+      kind: "off",
       text: "Stopped: everything is off, the state is SAFE.",
     });
-    expect(stopOutcome(safety({ state: "FAULT" })).good).toBe(true);
+    expect(stopOutcome(safety({ state: "FAULT" })).kind).toBe("off");
   });
 
   it("sends the operator to the emergency stop in every other case", () => {
@@ -65,11 +69,21 @@ describe("the outcome of STOP", () => {
       stopOutcome({ reachable: false, message: "no socket" }),
       stopFailure("The imaging service cannot be reached."),
     ];
-    for (const { good, text } of outcomes) {
-      expect(good).toBe(false);
-      expect(text).toContain("Press the emergency stop at the instrument.");
-    }
+    expect(outcomes.map(({ kind }) => kind)).toEqual(["still-on", "still-on", "failed", "failed"]);
+    for (const { text } of outcomes) expect(text).toContain("Press the emergency stop at the instrument.");
     expect(outcomes[0]?.text).toContain("amplifier");
     expect(outcomes[2]?.text).toContain("no socket");
+  });
+
+  it("goes when it is no longer true, but a failure stays until STOP is pressed again", () => {
+    const [safe, energised] = [safety(), safety({ state: "ENERGISED", outputs: { amplifier: true } })];
+    const [off, on, failed] = [stopOutcome(safe), stopOutcome(energised), stopFailure("")];
+    expect(lasting(off, safe, true)).toBe(off);
+    expect(lasting(off, energised, true)).toBeNull();
+    expect(lasting(off, safe, false)).toBeNull();
+    expect(lasting(on, energised, true)).toBe(on);
+    expect(lasting(on, safe, true)?.kind).toBe("off");
+    expect(lasting(on, safe, false)).toBe(on);
+    for (const live of [true, false]) expect(lasting(failed, safe, live)).toBe(failed);
   });
 });

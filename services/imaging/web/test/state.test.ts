@@ -114,7 +114,8 @@ describe("announcements", () => {
     expect(said({ type: "safety", safety: safety({ state: "ENERGISED" }) })).toBe("Safety: ENERGISED.");
     expect(said({ type: "run", run: run(2) })).toBe("Scan 2: done.");
     expect(said({ type: "link", state: "lost", at: new Date() })).toContain("not live");
-    expect(said({ type: "safety", safety: safety({ state: "FAULT", first_cause: "the coil is too hot" }) })).toBe(
+    const cause = { name: "coil", time: "2026-03-01T10:00:00Z", message: "the coil is too hot" };
+    expect(said({ type: "safety", safety: safety({ state: "FAULT", first_cause: cause }) })).toBe(
       "Safety: FAULT. the coil is too hot.",
     );
   });
