@@ -37,7 +37,7 @@ class Service:
 
     def __init__(self, bench, data: Path):
         self._bench = bench
-        self._data = data
+        self.data = data
         self._starts = 0
         self._listener = listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -53,7 +53,7 @@ class Service:
             "nixel.imaging",
             [
                 *("serve", "--instrument", INSTRUMENT, "--safety-socket", str(self._bench.safety_socket)),
-                *("--data", str(self._data), "--fd", str(descriptor), *endpoints),
+                *("--data", str(self.data), "--fd", str(descriptor), *endpoints),
             ],
             log=self._bench.runtime / f"imaging-{self._starts}.log",
             pass_fds=(descriptor,),

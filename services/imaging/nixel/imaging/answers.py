@@ -111,7 +111,7 @@ class RunRequest(BaseModel):
         default_factory=dict, description="Settings of the reconstruction; defaults where left out"
     )
     calibration_id: int | None = Field(
-        None,
+        default=None,
         description="The dataset to reconstruct a scan with; the instrument's newest calibration if left out",
     )
 
@@ -153,10 +153,10 @@ class SafetyAnswer(BaseModel):
     outputs: dict[str, bool] = {}
     interlocks: list[InterlockAnswer] = []
     lease: LeaseAnswer | None = None
-    first_cause: CauseAnswer | None = Field(None, description="Kept until reset")
+    first_cause: CauseAnswer | None = Field(default=None, description="Kept until reset")
     causes: list[CauseAnswer] = []
     off_reason: str | None = Field(
-        None, description="Why the outputs were last switched off; null while one is on"
+        default=None, description="Why the outputs were last switched off; null while one is on"
     )
     simulated: bool = False
     ticks: int = 0
@@ -169,7 +169,7 @@ class StopRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field("stopped from the page", max_length=200)
+    reason: str = Field(default="stopped from the page", max_length=200)
 
 
 class StatusAnswer(BaseModel):

@@ -27,6 +27,7 @@ from .events import EventLog
 from .model import Inputs, Stop
 from .notify import Notifier
 from .permissions import Policy
+from .realtime import take_precedence
 from .server import Server
 from .status import Snapshot
 from .survbox import Demand, Timing
@@ -180,6 +181,7 @@ def serve(arguments: argparse.Namespace) -> None:
             )
         # Short turns, so that a busy thread cannot hold up the loop for longer than that.
         sys.setswitchinterval(0.0005)
+        take_precedence()
         try:
             log.start()
             unit.start()

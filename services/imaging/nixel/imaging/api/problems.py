@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 class Problem(BaseModel):
     """Problem details as RFC 9457 defines them."""
 
-    type: str = Field("about:blank", description="What kind of problem it is")
+    type: str = Field(default="about:blank", description="What kind of problem it is")
     title: str = Field(description="The kind in words", examples=["Not Found"])
     status: int = Field(description="The HTTP status", examples=[404])
     detail: str = Field(description="This very problem: what was expected, what was found, what to do")
