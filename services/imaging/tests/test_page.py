@@ -358,7 +358,7 @@ def test_the_legend_is_the_colour_map_of_the_previews():
     np = pytest.importorskip("numpy", reason="NumPy is missing: make setup installs it")
     from nixel.imaging.rendering import colour_map
 
-    gradient = re.search(r"linear-gradient\(90deg, ([^)]*)\)", (WEB / "src/style.css").read_text())
+    gradient = re.search(r"linear-gradient\(90deg, ([^)]*)\)", (WEB / "src/style/picture.css").read_text())
     assert gradient is not None
     stops = [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in gradient[1].split(", ")]
     positions = np.linspace(0, 1, len(stops))

@@ -90,7 +90,7 @@ function Reasons({ safety }: { safety: Safety }) {
     );
   }
   if (lease) return <p class="quiet">Held by {lease.holder}.</p>;
-  return off ? <p class="quiet">Last switched off: {off}.</p> : null;
+  return off ? <p class="quiet">Off because: {off}.</p> : null;
 }
 
 function Interlocks({ safety }: { safety: Safety }) {
