@@ -2,13 +2,11 @@
 
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="Playwright for Python is missing: make test installs it")
-sys.path.append(str(Path(__file__).parent))
 
 from canned_service import BLUE, GREEN, RED, WHITE, CannedService, preview, run, running, safety
 from page_checks import (
