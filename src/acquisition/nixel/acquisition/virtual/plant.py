@@ -17,7 +17,6 @@ import numpy as np
 
 from nixel.acquisition.virtual import signal
 from nixel.acquisition.virtual.scpi import ScpiError
-from nixel.acquisition.virtual.thermal import Coil
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +47,10 @@ class Block:
     ended: ScpiError | None = None
 
 
+def _no_coil(_power: float, _current: float) -> None:
+    pass
+
+
 class Plant:
     """A simulated scanner.
 
@@ -74,7 +77,8 @@ class Plant:
         self._seed, self._clock = seed, clock
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
-        self.coil = Coil(clock())
+        # What heats the coil: told the power relative to the nominal one and the current amplitude in A.
+        self.heater: Callable[[float, float], None] = _no_coil
         self._amplifier = False
         self._transmitting = False
         self._started = 0.0
@@ -160,7 +164,8 @@ class Plant:
                 self._owner, self._transmitting, self._interruption = who, True, ""
                 self._started = self._clock()
                 heat = [v * f / n for v, f, n in self._per_axis()]
-                self.coil.set_power(sum(h**2 for h in heat) / len(heat), self._started)
+                current = max(self._amplitudes()) * _CURRENT_PER_TESLA
+                self.heater(sum(h**2 for h in heat) / len(heat), current)
                 self._forget()
             elif not on:
                 self._end_transmission()
@@ -173,7 +178,7 @@ class Plant:
     def _end_transmission(self) -> None:
         if self._transmitting:
             self._transmitting = False
-            self.coil.set_power(0.0, self._clock())
+            self.heater(0.0, 0.0)
             self._forget()
 
     def check_transmit_time(self) -> None:
@@ -195,12 +200,6 @@ class Plant:
         """Whether the drive field is on."""
         with self.lock:
             return self._transmitting
-
-    def analog(self) -> tuple[float, float]:
-        """Coil temperature in degC and coil current amplitude in A."""
-        with self.lock:
-            current = max(self._amplitudes()) * _CURRENT_PER_TESLA if self._transmitting else 0.0
-            return self.coil.temperature(self._clock()), current
 
     def _amplitudes(self) -> tuple[float, ...]:
         return tuple(volts * factor for volts, factor, _ in self._per_axis())

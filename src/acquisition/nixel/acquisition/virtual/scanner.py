@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nixel.acquisition.instrument import Instrument, InstrumentError, ScpiDaq, ScpiRobot, load_instrument
+from nixel.acquisition.virtual.cabinet import Cabinet
 from nixel.acquisition.virtual.plant import Plant
 from nixel.acquisition.virtual.server import Server, listen
-from nixel.acquisition.virtual.surveillance import SerialLine, SurveillanceUnit
 
 if TYPE_CHECKING:
     import socket
@@ -105,12 +105,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     assert instrument.scanner is not None
     plant = Plant(instrument.scanner, daq, robot, options.seed)
-    unit = SurveillanceUnit(plant.set_amplifier, plant.analog)
     try:
-        line = SerialLine(unit, options.surveillance_link)
+        cabinet = Cabinet(options.surveillance_link, plant.set_amplifier)
     except OSError as error:
         return _fail(f"--surveillance-link {options.surveillance_link}: {error.strerror}")
-    server = Server(plant, unit, instrument.name)
+    plant.heater = cabinet.set_power
+    server = Server(plant, cabinet, instrument.name)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -119,7 +119,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     threads = [
         threading.Thread(target=server.accept_control, args=(control,), daemon=True),
         threading.Thread(target=server.accept_data, args=(data,), daemon=True),
-        threading.Thread(target=line.serve, args=(stop,)),
     ]
     for thread in threads:
         thread.start()
@@ -134,8 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plant.check_transmit_time()
     control.close()
     data.close()
-    threads[-1].join()
-    line.close()
+    cabinet.close()
     return 0
 
 

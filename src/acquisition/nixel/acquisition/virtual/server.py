@@ -18,9 +18,9 @@ from nixel.physics.phantoms import PHANTOMS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nixel.acquisition.virtual.cabinet import Cabinet
     from nixel.acquisition.virtual.plant import Plant
     from nixel.acquisition.virtual.scpi import Handler
-    from nixel.acquisition.virtual.surveillance import SurveillanceUnit
 
 __all__ = ["Server", "listen"]
 
@@ -46,13 +46,13 @@ class Server:
     Parameters
     ----------
     plant : Plant
-    unit : SurveillanceUnit
+    cabinet : Cabinet
     name : str
         The instrument's name, for ``*IDN?``.
     """
 
-    def __init__(self, plant: Plant, unit: SurveillanceUnit, name: str) -> None:
-        self.plant, self.unit, self.name = plant, unit, name
+    def __init__(self, plant: Plant, cabinet: Cabinet, name: str) -> None:
+        self.plant, self.cabinet, self.name = plant, cabinet, name
         self._data: dict[int, socket.socket] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -145,8 +145,8 @@ class _Control:
             "ROBot:POSition?": _query(lambda _n: ",".join(map(repr, plant.position))),
             "SIMulation:SAMPle?": _query(lambda _n: str(plant.sample)),
             "SIMulation:SAMPle": lambda _n, p: plant.exchange(_sample(p), self),
-            "SIMulation:ESTOP?": _query(lambda _n: str(int(not self._server.unit.chain_closed))),
-            "SIMulation:ESTOP": lambda _n, p: self._server.unit.set_emergency_stop(_on_off(p)),
+            "SIMulation:ESTOP?": _query(lambda _n: str(int(not self._server.cabinet.chain_closed))),
+            "SIMulation:ESTOP": lambda _n, p: self._server.cabinet.set_emergency_stop(_on_off(p)),
             "SIMulation:TEMPerature": self._set_temperature,
             "SIMulation:SEED": lambda _n, p: plant.begin_session(_integer(p, 0, 0, 2**63 - 1)),
             "SIMulation:LOSE": lambda _n, p: plant.lose(_integer(p, 0, 0, 2**31)),
@@ -178,8 +178,7 @@ class _Control:
             )
 
     def _set_temperature(self, _numbers: list[int], parameters: list[str]) -> None:
-        with self._plant.lock:
-            self._plant.coil.set_temperature(_number(parameters), time.monotonic())
+        self._server.cabinet.set_temperature(_number(parameters))
 
     # The stream.
 

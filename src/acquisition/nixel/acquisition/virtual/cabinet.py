@@ -1,0 +1,197 @@
+"""The virtual scanner's cabinet: its surveillance unit in a process of its own, and the coil that it feels.
+
+The unit is a piece of hardware that no computation can delay, so it shares neither interpreter nor lock with the
+simulation of the signal. The two talk over a socket pair, a line a message: the scanner says what heats the coil and
+what a hand at the front panel does, the latter answered with ``DONE``; the unit says when its gate moves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from nixel.acquisition.virtual.surveillance import SerialLine, SurveillanceUnit
+from nixel.acquisition.virtual.thermal import Coil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["Cabinet", "main"]
+
+_PATIENCE = 10.0  # s
+_PRIORITY = 40  # below the safety daemon's, above every ordinary program's
+
+
+class Cabinet:
+    """The scanner's side: starts the unit's process, passes on what it feels, hears its gate.
+
+    Parameters
+    ----------
+    link : Path
+        Symbolic link that is made to the unit's serial line.
+    gate : callable
+        Told (on, reason) whenever the gate of the amplifier moves; from a thread.
+
+    Raises
+    ------
+    OSError
+        The link cannot be made.
+    """
+
+    def __init__(self, link: Path, gate: Callable[[bool, str], None]) -> None:
+        self._gate = gate
+        self._lock = threading.Lock()
+        self._chain_closed = True
+        self._done: queue.SimpleQueue[str] = queue.SimpleQueue()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, "--link", str(link), "--fd", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+            )
+        self._socket = ours
+        self._thread = threading.Thread(target=self._listen, name="cabinet", daemon=True)
+        self._thread.start()
+        try:
+            answer = self._done.get(timeout=_PATIENCE)
+        except queue.Empty:
+            answer = "it did not become ready"
+        if answer != "DONE":
+            self.close()
+            raise OSError(0, answer)
+
+    @property
+    def chain_closed(self) -> bool:
+        """Whether the emergency-stop chain is closed."""
+        return self._chain_closed
+
+    def set_emergency_stop(self, pulled: bool) -> None:
+        """Open or close the emergency-stop chain; opening it closes the gate at once."""
+        self._chain_closed = not pulled
+        self._tell(f"ESTOP {int(pulled)}")
+
+    def set_temperature(self, temperature: float) -> None:
+        """Put the coil at a temperature in degC, from which the model goes on."""
+        self._tell(f"TEMPERATURE {temperature!r}")
+
+    def set_power(self, power: float, current: float) -> None:
+        """Heat the coil with a power relative to the nominal one, by a current amplitude in A."""
+        # Not waited for: the scanner says it under the very lock that the gate's next move may be waiting for.
+        with contextlib.suppress(OSError):
+            self._socket.sendall(f"POWER {power!r} {current!r}\n".encode())
+
+    def close(self) -> None:
+        """End the unit; its gate closes with it."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._process.wait()
+        self._socket.close()
+
+    def _tell(self, message: str) -> None:
+        with self._lock:
+            try:
+                self._socket.sendall(f"{message}\n".encode())
+                self._done.get(timeout=_PATIENCE)
+            except (OSError, queue.Empty) as error:
+                raise OSError(0, "the surveillance unit's process has gone") from error
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError), self._socket.makefile("r", encoding="utf-8") as lines:
+            for line in lines:
+                kind, _, rest = line.rstrip("\n").partition(" ")
+                if kind == "GATE":
+                    on, _, reason = rest.partition(" ")
+                    self._gate(on == "1", reason)
+                else:
+                    self._done.put(line.rstrip("\n"))
+        self._gate(False, "the surveillance unit is gone")
+
+
+class _Unit:
+    """The unit's side: the real thing's behaviour, with a coil that warms."""
+
+    def __init__(self, link: Path, answers: TextIO) -> None:
+        self._answers = answers
+        self._saying = threading.Lock()
+        self._coil = Coil(time.monotonic())
+        self._current = 0.0
+        self._unit = SurveillanceUnit(self._moved, self._analog)
+        self._line = SerialLine(self._unit, link)
+
+    def serve(self, messages: TextIO) -> None:
+        """Work until the scanner hangs up."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._line.serve, args=(stop,))
+        thread.start()
+        self.say("DONE")
+        with contextlib.suppress(OSError):
+            for line in messages:
+                self._obey(line.split())
+        stop.set()
+        thread.join()
+        self._line.close()
+
+    def say(self, message: str) -> None:
+        """Tell the scanner; one that has hung up ends this process soon anyway."""
+        with self._saying, contextlib.suppress(OSError):
+            self._answers.write(f"{message}\n")
+            self._answers.flush()
+
+    def _moved(self, on: bool, reason: str) -> None:
+        self.say(f"GATE {int(on)} {reason}")
+
+    def _analog(self) -> tuple[float, float]:
+        return self._coil.temperature(time.monotonic()), self._current
+
+    def _obey(self, words: list[str]) -> None:
+        now = time.monotonic()
+        match words:
+            case ["ESTOP", pulled]:
+                self._unit.set_emergency_stop(pulled == "1")
+                self.say("DONE")
+            case ["TEMPERATURE", temperature]:
+                self._coil.set_temperature(float(temperature), now)
+                self.say("DONE")
+            case ["POWER", power, current]:
+                self._coil.set_power(float(power), now)
+                self._current = float(current)
+            case _:
+                raise ValueError(f"expected ESTOP, TEMPERATURE or POWER, found {words}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the unit until the scanner hangs up; started by `Cabinet` alone."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--link", type=Path, required=True)
+    parser.add_argument("--fd", type=int, required=True)
+    options = parser.parse_args(arguments)
+    sys.setswitchinterval(5e-4)
+    # Hardware keeps its time whatever a computer does beside it.
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
+    with (
+        socket.socket(fileno=options.fd) as connection,
+        connection.makefile("r", encoding="utf-8") as messages,
+        connection.makefile("w", encoding="utf-8") as answers,
+    ):
+        try:
+            unit = _Unit(options.link, answers)
+        except OSError as error:
+            answers.write(f"{error.strerror or error}\n")
+            return 2
+        unit.serve(messages)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
