@@ -1,1 +1,1 @@
-"""The imaging service of nixel: jobs, provenance, the page and the nixel command."""
+"""The imaging service of nixel: jobs, provenance, the page and the `nixel` command."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-__all__ = ["InstrumentError", "Problem", "read_toml", "shipped_instruments", "validate"]
+__all__ = ["InstrumentError", "Problem", "path_of", "read_toml", "shipped_instruments", "validate"]
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -56,6 +56,25 @@ def shipped_instruments() -> list[str]:
     return sorted(path.stem for path in _folder().glob("*.toml"))
 
 
+def path_of(name_or_path: str | Path) -> Path:
+    """Path of a shipped instrument's file, or of the file that is named.
+
+    Raises
+    ------
+    InstrumentError
+        There is no shipped instrument of that name.
+    """
+    text = os.fspath(name_or_path)
+    if text in shipped_instruments():
+        return _folder() / f"{text}.toml"
+    if isinstance(name_or_path, str) and os.sep not in text and not text.endswith(".toml"):
+        raise InstrumentError(
+            repr(text),
+            [Problem("name", "no such instrument", f"{', '.join(shipped_instruments())} or a .toml file")],
+        )
+    return Path(name_or_path)
+
+
 def read_toml(name_or_path: str | Path) -> tuple[dict[str, Any], str]:
     """Read a shipped instrument's tables, or a file's.
 
@@ -74,16 +93,7 @@ def read_toml(name_or_path: str | Path) -> tuple[dict[str, Any], str]:
     InstrumentError
         There is no such instrument, or the file cannot be read or is not TOML.
     """
-    text = os.fspath(name_or_path)
-    if text in shipped_instruments():
-        path = _folder() / f"{text}.toml"
-    elif isinstance(name_or_path, str) and os.sep not in text and not text.endswith(".toml"):
-        raise InstrumentError(
-            repr(text),
-            [Problem("name", "no such instrument", f"{', '.join(shipped_instruments())} or a .toml file")],
-        )
-    else:
-        path = Path(name_or_path)
+    path = path_of(name_or_path)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
     except OSError as error:

@@ -1,1 +1,1 @@
-"""File formats: read leniently, written strictly."""
+"""File formats that nixel reads and writes; every writer leaves a whole file or none."""

@@ -7,6 +7,7 @@ from nixel.acquisition.formats.atomic import sha256_file
 from nixel.acquisition.formats.mdf_model import (
     Calibration,
     DatasetInfo,
+    Grid,
     Labels,
     Mdf,
     MdfError,
@@ -21,6 +22,7 @@ from nixel.acquisition.formats.mdf_write import write_calibration, write_measure
 __all__ = [
     "Calibration",
     "DatasetInfo",
+    "Grid",
     "Labels",
     "Mdf",
     "MdfError",

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nixel.physics.grid import Grid
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Calibration",
     "DatasetInfo",
+    "Grid",
     "Labels",
     "Mdf",
     "MdfError",
@@ -34,6 +37,13 @@ __all__ = [
 
 class MdfError(ValueError):
     """A file that is not MDF, or data that cannot be written as MDF."""
+
+
+def _plane(size: tuple[int, int, int], field_of_view: tuple[float, float, float]) -> Grid:
+    (nx, ny, nz), (fx, fy, fz) = size, field_of_view
+    if nz != 1:
+        raise MdfError(f"size: expected one plane, found {nz}")
+    return Grid((ny, nx), (fy, fx), fz)
 
 
 @dataclass(frozen=True)
@@ -217,6 +227,17 @@ class Calibration:
     method: str
     snr: NDArray[np.float64] | None
 
+    @property
+    def grid(self) -> Grid:
+        """The voxels of a matrix in one plane.
+
+        Raises
+        ------
+        MdfError
+            It has several planes.
+        """
+        return _plane(self.size, self.field_of_view)
+
 
 @dataclass(frozen=True)
 class Reconstruction:
@@ -239,6 +260,17 @@ class Reconstruction:
     field_of_view: tuple[float, float, float]
     center: tuple[float, float, float]
     positions: NDArray[np.float64] | None
+
+    @property
+    def grid(self) -> Grid:
+        """The voxels of a picture in one plane.
+
+        Raises
+        ------
+        MdfError
+            It has several planes.
+        """
+        return _plane(self.size, self.field_of_view)
 
     def images(self) -> NDArray[Any]:
         """Pictures of the first channel, shape (Q, ny, nx), or (Q, nz, ny, nx) of a volume."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from nixel.acquisition.formats.atomic import sha256_file, whole_file
+from nixel.acquisition.formats.atomic import atomic_write, sha256_file
 from nixel.acquisition.formats.mdf_model import DatasetInfo, Labels, MdfError, Setting
 
 if TYPE_CHECKING:
@@ -332,9 +332,18 @@ def _write(
     fields["/experiment/uuid"] = str(uuid.uuid5(_NAMESPACE, f"experiment {digest}"))
     fields["/uuid"] = str(uuid.uuid5(_NAMESPACE, digest))
     try:
-        with whole_file(path) as part, h5py.File(part, "w", libver=("earliest", "v110")) as file:
+        with (
+            atomic_write(path, replace=False) as part,
+            h5py.File(part, "w", libver=("earliest", "v110")) as file,
+        ):
             for key in sorted(fields):
                 _put(file, key, fields[key])
+    except FileExistsError as error:
+        raise MdfError(
+            f"{path}: there is a file already, which is never overwritten. Choose another name."
+        ) from error
+    except FileNotFoundError as error:
+        raise MdfError(f"{path.parent}: there is no such folder. Make it, or choose another.") from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise MdfError(f"{path}: cannot be written: {reason}. Choose another folder or name.") from error

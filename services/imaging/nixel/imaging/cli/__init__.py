@@ -1,0 +1,105 @@
+"""The `nixel` command: a table of contents of what nixel does.
+
+Heavy libraries are imported by the command that needs them, so that `nixel --help` answers at once.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nixel.imaging.cli.data import datasets, pictures, reproduce, runs
+from nixel.imaging.cli.demo import demo
+from nixel.imaging.cli.hologram import hologram
+from nixel.imaging.cli.instruments import instruments
+from nixel.imaging.cli.scan import scan
+from nixel.imaging.cli.serve import openapi, serve
+
+app = typer.Typer(
+    help="nixel: an imaging instrument, from the scan to a picture that can say what made it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+
+_START, _LOOK, _CARE = "To begin", "Scans and pictures", "The instrument"
+
+
+def safety(context: typer.Context) -> None:
+    """Talk to the safety daemon: status, watch, stop, arm, reset, explain."""
+    # The daemon's own command line, so that there is one; it needs nothing of the imaging service.
+    os.execv(sys.executable, [sys.executable, "-m", "nixel.safety", *context.args])
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"nixel {version('nixel-imaging')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which nixel this is.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command(rich_help_panel=_START)(demo)
+app.command(rich_help_panel=_LOOK)(scan)
+app.command(rich_help_panel=_LOOK)(hologram)
+app.command(rich_help_panel=_LOOK)(runs)
+app.command(rich_help_panel=_LOOK)(datasets)
+app.command(rich_help_panel=_LOOK)(pictures)
+app.command(rich_help_panel=_LOOK)(reproduce)
+app.command(rich_help_panel=_CARE)(instruments)
+app.command(
+    rich_help_panel=_CARE,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)(safety)
+app.command(rich_help_panel=_CARE)(serve)
+app.command(hidden=True)(openapi)
+
+
+def _is_users(error: Exception) -> bool:
+    """Whether an error speaks to the person at the keyboard (rather than of a fault in nixel)."""
+    from nixel.acquisition.devices import DeviceError
+    from nixel.acquisition.formats.images import ImageFileError
+    from nixel.acquisition.formats.mdf import MdfError
+    from nixel.acquisition.instrument import InstrumentError
+    from nixel.acquisition.quantities import QuantityError
+    from nixel.imaging.errors import UserError
+    from nixel.safety.client import SafetyError
+
+    known = (UserError, InstrumentError, QuantityError, DeviceError, ImageFileError, MdfError, SafetyError)
+    return isinstance(error, known)
+
+
+def main() -> None:
+    """Run the command; what a person can set right is said in one paragraph, with exit status 2."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        # The outermost edge: no traceback reaches a user, whatever happens.
+        if _is_users(error):
+            typer.echo(f"nixel: {error}", err=True)
+            sys.exit(2)
+        if os.environ.get("NIXEL_DEBUG"):
+            raise
+        typer.echo(
+            f"nixel: an error of nixel's own, {type(error).__name__}: {error}. "
+            "Please report it with what you did; NIXEL_DEBUG=1 shows where it happened.",
+            err=True,
+        )
+        sys.exit(70)
+
+
+__all__ = ["Path", "app", "main"]

@@ -1,0 +1,36 @@
+"""`nixel instruments`: what instruments there are, and whether a file is a good one."""
+
+from typing import Annotated
+
+import typer
+
+
+def instruments(
+    check: Annotated[
+        list[str] | None, typer.Argument(help="Names or TOML files to check; all shipped ones if left out.")
+    ] = None,
+) -> None:
+    """List the shipped instruments, or check instrument files."""
+    import subprocess
+    import sys
+
+    from nixel.acquisition.instrument import load_instrument, shipped_instruments
+    from nixel.acquisition.instrument_file import path_of
+
+    for name in check or shipped_instruments():
+        loaded = load_instrument(name)
+        # The safety table is the safety daemon's: its own program says whether it would take it.
+        verdict = subprocess.run(
+            [sys.executable, "-m", "nixel.safety", "check", str(path_of(name))],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if verdict.returncode != 0:
+            typer.echo(verdict.stderr.strip(), err=True)
+            raise typer.Exit(2)
+        mark = " (simulated)" if loaded.simulated else ""
+        typer.echo(f"{loaded.name}{mark}: {loaded.instrument.description}")
+        typer.echo(
+            f"  {loaded.instrument.kind}; devices: {', '.join(loaded.devices)}; {loaded.fingerprint()[:12]}"
+        )

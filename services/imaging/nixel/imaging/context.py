@@ -1,0 +1,31 @@
+"""What a job works with."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from nixel.acquisition.instrument import Instrument
+from nixel.imaging.answers import EventAnswer
+from nixel.imaging.hub import Hub
+from nixel.imaging.store import Database, DataFolder, Event
+from nixel.safety.client import SafetyClient
+
+
+@dataclass(frozen=True)
+class Context:
+    """One instrument with its store, its safety daemon and those who watch."""
+
+    folder: DataFolder
+    database: Database
+    hub: Hub
+    safety: SafetyClient
+    instrument: Instrument
+    instrument_id: int
+
+    def record(self, kind: str, text: str, *, run_id: int | None = None, **details: object) -> None:
+        """Keep an event and tell whoever watches."""
+        event = Event(run_id=run_id, time=datetime.now(UTC), kind=kind, text=text, details=details)
+        with self.database.session() as session:
+            session.add(event)
+            session.flush()
+            answer = EventAnswer.model_validate(event)
+        self.hub.publish("event", answer.model_dump(mode="json"))

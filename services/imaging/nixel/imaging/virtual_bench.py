@@ -1,0 +1,121 @@
+"""A simulated scanner and its safety daemon, in processes of their own, wired as the real ones would be."""
+
+import json
+import shutil
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from nixel.acquisition.instrument import load_instrument
+from nixel.acquisition.instrument_file import path_of
+from nixel.imaging.errors import UserError
+from nixel.imaging.processes import Child
+from nixel.safety.client import SafetyClient, SafetyRefused
+
+_PATIENCE = 20.0
+
+
+class VirtualBench:
+    """Starts them on entering, ends them in reverse on leaving.
+
+    Parameters
+    ----------
+    name : str
+        Of a shipped simulated instrument.
+
+    Attributes
+    ----------
+    instrument : nixel.acquisition.instrument.Instrument
+        With the addresses at which this bench is reached.
+    safety : SafetyClient
+    safety_socket : Path
+    runtime : Path
+        A folder that is gone afterwards.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._stack = ExitStack()
+        self.children: list[Child] = []
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            # Short, because a Unix socket's path may have about 100 characters.
+            self.runtime = Path(tempfile.mkdtemp(prefix="nixel-"))
+            stack.callback(shutil.rmtree, self.runtime, ignore_errors=True)
+            surveillance = self.runtime / "surveillance"
+            self.safety_socket = self.runtime / "safety.sock"
+            scanner = Child(
+                "virtual scanner",
+                "nixel.acquisition.virtual.scanner",
+                [
+                    *("--instrument", self._name, "--control", "127.0.0.1:0", "--data", "127.0.0.1:0"),
+                    *("--surveillance-link", str(surveillance)),
+                ],
+                log=self.runtime / "scanner.log",
+            )
+            self.add(stack.enter_context(scanner))
+            wires = json.loads(scanner.first_line())
+            self.endpoints = {"daq.control": wires["control"], "daq.data": wires["data"]}
+            self.instrument = load_instrument(self._name).with_endpoints(self.endpoints)
+            daemon = Child(
+                "safety daemon",
+                "nixel.safety.daemon",
+                [
+                    *("--instrument", str(path_of(self._name)), "--socket", str(self.safety_socket)),
+                    *("--surveillance", str(surveillance)),
+                ],
+                log=self.runtime / "safety.log",
+            )
+            self.add(stack.enter_context(daemon))
+            daemon.first_line()
+            self.safety = SafetyClient(self.safety_socket)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def add(self, child: Child) -> None:
+        """Watch over one more process."""
+        self.children.append(child)
+
+    def arm(self) -> None:
+        """Reset and arm the safety daemon, which comes up latched: what an operator does.
+
+        Raises
+        ------
+        UserError
+            If the interlocks do not become healthy.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self.safety.reset()
+                self.safety.arm()
+            except SafetyRefused as error:
+                if time.monotonic() > deadline:
+                    raise UserError(f"the safety daemon refuses: {error}") from error
+                time.sleep(0.05)
+            else:
+                return
+
+    def wait(self) -> None:
+        """Return only when a part of the system has ended, with an error that says which.
+
+        Raises
+        ------
+        UserError
+        """
+        while True:
+            for child in self.children:
+                if child.process.poll() is not None:
+                    raise UserError(
+                        f"the {child.name} has ended ({child.process.returncode}). {child.words()}"
+                    )
+            time.sleep(0.2)

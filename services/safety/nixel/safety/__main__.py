@@ -1,0 +1,7 @@
+"""`python -m nixel.safety` is `nixel-safety`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

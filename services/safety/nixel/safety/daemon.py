@@ -1,0 +1,336 @@
+"""The safety daemon: the control loop, and how its parts are put together and taken apart.
+
+The loop runs in the main thread at absolute deadlines. Everything that can take time (the serial line,
+clients, the disk) has a thread of its own and is reached through queues and replaced references, never
+through a lock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import gc
+import grp
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import __version__
+from .config import ConfigError, load
+from .core import start, step
+from .events import EventLog
+from .model import Inputs, Stop
+from .notify import Notifier
+from .permissions import Policy
+from .realtime import take_precedence
+from .server import Server
+from .status import Snapshot
+from .survbox import Demand, Timing
+from .surveillance import Surveillance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .config import Instrument
+    from .model import AnyRequest, Outputs, State
+
+# Linux keeps the last byte of sun_path for the NUL.
+LONGEST_PATH = 107
+
+
+class StartError(Exception):
+    """The daemon cannot start; the text says why and what to do."""
+
+
+class Loop:
+    """The control loop over its parts; it owns the state and nothing else.
+
+    Parameters
+    ----------
+    instrument
+        What is guarded.
+    unit, server, log, notifier
+        The parts, not started yet.
+    clock, sleep
+        The monotonic clock and how to wait on it.
+    """
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        unit: Surveillance,
+        server: Server,
+        log: EventLog,
+        notifier: Notifier,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.instrument = instrument
+        self.state: State = start(clock())
+        self.ticks = 0
+        self.missed = 0
+        self.ending = ""
+        self._unit = unit
+        self._server = server
+        self._log = log
+        self._notifier = notifier
+        self._clock = clock
+        self._sleep = sleep
+        self._beats = 0
+        self._sinks = {output.name: output.sink for output in instrument.core.outputs}
+
+    def end(self, reason: str) -> None:
+        """Ask the loop to de-energise and return; may be called from a signal handler.
+
+        Parameters
+        ----------
+        reason
+            For the record.
+        """
+        self.ending = reason
+
+    def run(self) -> None:
+        """Tick until asked to end, then de-energise."""
+        period = self.instrument.core.period
+        deadline = self._clock() + period
+        while not self.ending:
+            now = self._clock()
+            if now < deadline:
+                self._sleep(deadline - now)
+            elif now - deadline > period:
+                late = int((now - deadline) / period)
+                self.missed += late
+                deadline += late * period
+            self.tick()
+            deadline += period
+        self.tick((Stop(0, 0, self.ending, "the service manager"),))
+
+    def tick(self, extra: tuple[AnyRequest, ...] = ()) -> None:
+        """Do one tick: read, decide, command, tell.
+
+        Parameters
+        ----------
+        extra
+            Requests of our own.
+        """
+        view = self._unit.view
+        faults = {"surveillance": view.fault} if view.fault else {}
+        if not self._unit.alive():
+            faults["surveillance"] = (
+                "the thread that reads the surveillance unit has ended; restart the daemon"
+            )
+        if not self._server.alive():
+            faults["server"] = "the thread that serves the socket has ended; restart the daemon"
+        inputs = Inputs(view.readings, extra + self._server.take(), faults)
+        now = self._clock()
+        self.state, outputs, events = step(self.instrument.core, self.state, inputs, now)
+        self._command(outputs)
+        self.ticks += 1
+        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, self.missed)
+        self._server.publish(snapshot, outputs.replies, changed=bool(events))
+        self._log.put(events)
+        self._notifier.completed(now)
+        for event in events:
+            if event.kind == "transition":
+                self._notifier.send(f"STATUS={event.text}")
+
+    def _command(self, outputs: Outputs) -> None:
+        # Only here, after the whole tick has been evaluated: the heartbeat is the proof of that.
+        self._beats += outputs.permitted
+        on = any(self._sinks[name] == "ac" for name in outputs.on)
+        self._unit.demand(Demand(on, outputs.permitted, self._beats))
+
+
+def serve(arguments: argparse.Namespace) -> None:
+    """Run the daemon until a signal ends it.
+
+    Parameters
+    ----------
+    arguments
+        As parsed by `parser`.
+
+    Raises
+    ------
+    ConfigError
+        If the instrument file is not right.
+    StartError
+        If the socket, the event log or the group cannot be had.
+    """
+    instrument = load(arguments.instrument)
+    policy = _policy(arguments.operator_group, instrument.operator_group)
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(listen(arguments.socket, stack))
+        try:
+            log = EventLog(arguments.events)
+        except OSError as error:
+            what = f"the event log {arguments.events} cannot be opened: {error.strerror}"
+            msg = f"{what}. Name a file in a folder that exists and that user {os.getuid()} may write to."
+            raise StartError(msg) from error
+        unit = Surveillance(arguments.surveillance or instrument.path, _timing(instrument))
+        server = Server(listener, instrument, policy, __version__)
+        notifier = Notifier(os.environ)
+        loop = Loop(instrument, unit, server, log, notifier)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(
+                number, lambda number, _: loop.end(f"the daemon ends ({signal.Signals(number).name})")
+            )
+        # Short turns, so that a busy thread cannot hold up the loop for longer than that.
+        sys.setswitchinterval(0.0005)
+        take_precedence()
+        try:
+            log.start()
+            unit.start()
+            server.start()
+            loop.tick()
+            gc.collect()
+            gc.freeze()
+            notifier.send("READY=1", f"STATUS={loop.state.mode}")
+            print(f"ready {arguments.socket}", flush=True)
+            loop.run()
+        finally:
+            notifier.send("STOPPING=1")
+            unit.close(timeout=0.5)
+            server.close(timeout=0.5)
+            log.close(timeout=1.0)
+
+
+def listen(path: Path, stack: contextlib.ExitStack) -> socket.socket:
+    """Listen on a Unix socket that anyone may connect to, unless another daemon does already.
+
+    Parameters
+    ----------
+    path
+        Where; a socket that a dead daemon left behind is replaced.
+    stack
+        Removes the socket and the lock when it closes.
+
+    Returns
+    -------
+    socket.socket
+        Listening, not blocking.
+
+    Raises
+    ------
+    StartError
+        If another daemon listens there, or the path cannot be used.
+    """
+    if len(os.fsencode(path)) > LONGEST_PATH:
+        length = len(os.fsencode(path))
+        msg = f"the socket's path {path} has {length} bytes, at most {LONGEST_PATH} will do. Shorten it."
+        raise StartError(msg)
+    if path.exists() and not path.is_socket():
+        msg = f"{path} exists and is not a socket. Choose another path for the socket, or remove that file."
+        raise StartError(msg)
+    try:
+        # The kernel lets go of the lock when its holder dies, however it dies.
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        stack.callback(os.close, lock)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        msg = f"another safety daemon already serves {path}. Stop it first, or choose another path."
+        raise StartError(msg) from error
+    except OSError as error:
+        msg = f"the socket {path} cannot be made: {error.strerror}. Choose a path in a folder that exists."
+        raise StartError(msg) from error
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        path.unlink(missing_ok=True)
+        listener.bind(str(path))
+        path.chmod(0o666)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        msg = f"the socket {path} cannot be made: {error.strerror}. Choose a path that can be written to."
+        raise StartError(msg) from error
+    stack.callback(path.unlink, missing_ok=True)
+    listener.setblocking(False)
+    return listener
+
+
+def _policy(asked: str | None, configured: str) -> Policy:
+    name = configured if asked is None else asked
+    if not name:
+        return Policy(os.getuid(), None, "")
+    try:
+        return Policy(os.getuid(), grp.getgrnam(name).gr_gid, name)
+    except KeyError as error:
+        if asked is not None:
+            msg = f"the group {name!r} does not exist here. Create it, or name another --operator-group."
+            raise StartError(msg) from error
+        who = f"only root and user {os.getuid()} may arm and reset"
+        print(f"nixel-safetyd: the group {name!r} does not exist on this machine; {who}", file=sys.stderr)
+        return Policy(os.getuid(), None, "")
+
+
+def _timing(instrument: Instrument) -> Timing:
+    core = instrument.core
+    shortest = min(
+        *(interlock.max_age for interlock in core.interlocks),
+        *(output.readback_within for output in core.outputs),
+    )
+    return Timing(reply=shortest, active=core.period, idle=max(core.period, shortest / 4))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+        Of nixel-safetyd.
+    """
+    made = argparse.ArgumentParser(
+        prog="nixel-safetyd",
+        description="Guard an instrument: the only process that may energise its outputs.",
+    )
+    made.add_argument(
+        "--instrument", type=Path, required=True, metavar="FILE", help="the instrument's TOML file"
+    )
+    made.add_argument(
+        "--socket", type=Path, required=True, metavar="PATH", help="where to listen for clients"
+    )
+    made.add_argument(
+        "--surveillance",
+        metavar="PATH",
+        help="the serial line of the surveillance unit, instead of the file's",
+    )
+    made.add_argument(
+        "--events", type=Path, metavar="FILE", help="append the events to this file as JSON lines"
+    )
+    made.add_argument(
+        "--operator-group",
+        metavar="NAME",
+        help="whose members may arm and reset, instead of the file's; '' for none",
+    )
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run nixel-safetyd.
+
+    Parameters
+    ----------
+    argv
+        The arguments; those of the process if `None`.
+
+    Returns
+    -------
+    int
+        0 after a signal, 2 if the daemon could not start.
+    """
+    arguments = parser().parse_args(argv)
+    try:
+        serve(arguments)
+    except (ConfigError, StartError) as error:
+        print(f"nixel-safetyd: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

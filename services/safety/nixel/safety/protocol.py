@@ -1,0 +1,293 @@
+"""The language of the socket: JSON in varlink's shape, ended by a newline or a NUL and answered alike."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .model import AcquireLease, Arm, Disable, Enable, ReleaseLease, RenewLease, Reset, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .model import AnyRequest
+
+INTERFACE = "io.nixel.Safety"
+SERVICE = "org.varlink.service"
+LONGEST_LINE = 64 * 1024
+LONGEST_TEXT = 200
+
+REFUSED = f"{INTERFACE}.Refused"
+MALFORMED = f"{INTERFACE}.Malformed"
+EXPECTED_MORE = f"{SERVICE}.ExpectedMore"
+INVALID_PARAMETER = f"{SERVICE}.InvalidParameter"
+METHOD_NOT_FOUND = f"{SERVICE}.MethodNotFound"
+INTERFACE_NOT_FOUND = f"{SERVICE}.InterfaceNotFound"
+
+DESCRIPTION = """\
+# The safety daemon of an imaging instrument. Anyone may call Status, Subscribe and Stop; the operators
+# may call the rest. The lease belongs to the connection and ends with it.
+interface io.nixel.Safety
+
+type Interlock (
+  name: string,
+  kind: string,
+  healthy: bool,
+  warning: bool,
+  value: ?object,
+  unit: ?string,
+  age_s: ?float,
+  message: string
+)
+
+type Cause (name: string, time: string, message: string)
+
+type Lease (holder: string, remaining_s: float)
+
+# What is energised, what forbids it, and what a person should do. Is of the newest completed tick.
+method Status() -> (
+  state: (SAFE, ARMED, ENERGISED, FAULT),
+  outputs: [string]bool,
+  interlocks: []Interlock,
+  lease: ?Lease,
+  first_cause: ?Cause,
+  causes: []Cause,
+  off_reason: ?string,
+  simulated: bool,
+  ticks: int,
+  missed_deadlines: int,
+  what_to_do: string
+)
+
+# With "more": the status at once, at every change, and at least twice a second.
+method Subscribe() -> (
+  state: (SAFE, ARMED, ENERGISED, FAULT),
+  outputs: [string]bool,
+  interlocks: []Interlock,
+  lease: ?Lease,
+  first_cause: ?Cause,
+  causes: []Cause,
+  off_reason: ?string,
+  simulated: bool,
+  ticks: int,
+  missed_deadlines: int,
+  what_to_do: string
+)
+
+# The lease is what keeps outputs on; silence for longer than its duration ends it.
+method AcquireLease(name: string, duration_ms: ?int) -> (ticks: int, duration_ms: int)
+
+method RenewLease() -> (ticks: int)
+
+method ReleaseLease() -> (ticks: int)
+
+method Arm() -> (ticks: int)
+
+# Needs the state ARMED or ENERGISED and the lease.
+method Enable(output: string) -> (ticks: int)
+
+method Disable(output: string) -> (ticks: int)
+
+# De-energises everything.
+method Stop(reason: ?string) -> (ticks: int)
+
+# Clears a latched fault when every interlock is healthy; energises nothing.
+method Reset() -> (ticks: int)
+
+error Refused (message: string)
+
+error Malformed (message: string)
+"""
+
+_SERVICE_DESCRIPTION = """\
+interface org.varlink.service
+
+method GetInfo() -> (vendor: string, product: string, version: string, url: string, interfaces: []string)
+
+method GetInterfaceDescription(interface: string) -> (description: string)
+
+error InterfaceNotFound (interface: string)
+
+error MethodNotFound (method: string)
+
+error MethodNotImplemented (method: string)
+
+error InvalidParameter (parameter: string)
+
+error PermissionDenied ()
+
+error ExpectedMore ()
+"""
+
+DESCRIPTIONS = {INTERFACE: DESCRIPTION, SERVICE: _SERVICE_DESCRIPTION}
+
+
+class CallError(Exception):
+    """A call that cannot be answered as it stands; carries varlink's error name and parameters."""
+
+    def __init__(self, error: str, **parameters: str) -> None:
+        super().__init__(error)
+        self.error = error
+        self.parameters = parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call as it came over the socket; `method` is the full name."""
+
+    method: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    more: bool = False
+    oneway: bool = False
+
+    @property
+    def short(self) -> str:
+        """The method's name without io.nixel.Safety, or the full name if it is of another interface."""
+        return self.method.removeprefix(f"{INTERFACE}.")
+
+
+def cut(buffer: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Cut the first message off a buffer.
+
+    Parameters
+    ----------
+    buffer
+        What was received.
+
+    Returns
+    -------
+    tuple or None
+        The message, its terminator and the rest; `None` if there is no whole message yet.
+    """
+    ends = [end for end in (buffer.find(b"\n"), buffer.find(b"\0")) if end >= 0]
+    if not ends:
+        return None
+    end = min(ends)
+    return buffer[:end], buffer[end : end + 1], buffer[end + 1 :]
+
+
+def parse(message: bytes) -> Call:
+    """Understand a message.
+
+    Parameters
+    ----------
+    message
+        Without its terminator.
+
+    Returns
+    -------
+    Call
+        Of the right shape; its parameters are not looked at yet.
+
+    Raises
+    ------
+    CallError
+        If it is not a call.
+    """
+    try:
+        value = json.loads(message)
+    except (ValueError, RecursionError) as error:
+        text = f"this is not JSON ({error}); a call looks like {_EXAMPLE}"
+        raise CallError(MALFORMED, message=text) from error
+    if not isinstance(value, dict) or not isinstance(value.get("method"), str):
+        raise CallError(MALFORMED, message=f'a call is an object with a "method", like {_EXAMPLE}')
+    parameters = value.get("parameters")
+    if parameters is None:
+        parameters = {}
+    flags = {name: value.get(name, False) for name in ("more", "oneway")}
+    if not isinstance(parameters, dict) or not all(isinstance(flag, bool) for flag in flags.values()):
+        text = f'"parameters" is an object, "more" and "oneway" are true or false, like {_EXAMPLE}'
+        raise CallError(MALFORMED, message=text)
+    return Call(value["method"], parameters, **flags)
+
+
+_EXAMPLE = '{"method": "io.nixel.Safety.Status", "parameters": {}}'
+
+_PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    "Status": (),
+    "Subscribe": (),
+    "AcquireLease": ("name", "duration_ms"),
+    "RenewLease": (),
+    "ReleaseLease": (),
+    "Arm": (),
+    "Enable": ("output",),
+    "Disable": ("output",),
+    "Stop": ("reason",),
+    "Reset": (),
+}
+
+
+def check(call: Call) -> None:
+    """Check that a call of io.nixel.Safety names a method that exists and no parameter that does not.
+
+    Parameters
+    ----------
+    call
+        What was asked.
+
+    Raises
+    ------
+    CallError
+        If not.
+    """
+    known = _PARAMETERS.get(call.short)
+    if known is None:
+        raise CallError(METHOD_NOT_FOUND, method=call.method)
+    for name in call.parameters:
+        if name not in known:
+            raise CallError(INVALID_PARAMETER, parameter=name)
+
+
+def to_request(call: Call, client: int, number: int, by: str) -> AnyRequest:
+    """Turn a checked call into what the safety logic understands.
+
+    Parameters
+    ----------
+    call
+        Any of io.nixel.Safety but Status and Subscribe.
+    client, number
+        The connection, and the number of the request.
+    by
+        Who asks, for the record.
+
+    Returns
+    -------
+    AnyRequest
+        For the next tick.
+
+    Raises
+    ------
+    CallError
+        If a parameter is missing or of the wrong kind.
+    """
+    match call.short:
+        case "AcquireLease":
+            duration = call.parameters.get("duration_ms")
+            if duration is None:
+                return AcquireLease(client, number, _text(call, "name"))
+            if isinstance(duration, bool) or not isinstance(duration, int) or not 0 < duration < 10**6:
+                raise CallError(INVALID_PARAMETER, parameter="duration_ms")
+            return AcquireLease(client, number, _text(call, "name"), duration * 1e-3)
+        case "Enable":
+            return Enable(client, number, _text(call, "output"))
+        case "Disable":
+            return Disable(client, number, _text(call, "output"))
+        case "Stop":
+            reason = call.parameters.get("reason")
+            return Stop(client, number, "no reason given" if reason is None else _text(call, "reason"), by)
+        case "RenewLease":
+            return RenewLease(client, number)
+        case "ReleaseLease":
+            return ReleaseLease(client, number)
+        case "Arm":
+            return Arm(client, number)
+        case _:
+            return Reset(client, number)
+
+
+def _text(call: Call, name: str) -> str:
+    value = call.parameters.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_TEXT or not value.isprintable():
+        raise CallError(INVALID_PARAMETER, parameter=name)
+    return value

@@ -1,0 +1,398 @@
+"""The socket server: a thread that stands between the clients and the control loop, so that neither waits."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import selectors
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from . import permissions, protocol
+from .model import AcquireLease, Disconnect
+from .protocol import CallError
+from .status import describe
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+
+    from .config import Instrument
+    from .model import AnyRequest, Reply
+    from .permissions import Peer, Policy
+    from .protocol import Call
+    from .status import Snapshot
+
+BEAT = 0.5  # s; a subscriber hears from us at least so often
+MOST_CONNECTIONS = 256
+MOST_UNSENT = 256 * 1024  # bytes that a subscriber may leave unread before it is dropped
+
+
+class _Connection:
+    """One client: what it sent, what it is still to be sent, and the one call that it waits for."""
+
+    __slots__ = (
+        "closing",
+        "ended",
+        "leases",
+        "number",
+        "peer",
+        "received",
+        "socket",
+        "subscribed",
+        "unsent",
+        "waits",
+    )
+
+    def __init__(self, number: int, sock: socket.socket, peer: Peer) -> None:
+        self.number = number
+        self.socket = sock
+        self.peer = peer
+        self.received = b""
+        self.unsent = b""
+        self.waits: tuple[int, bytes, Call] | None = None
+        self.subscribed: bytes | None = None  # the terminator that it used
+        self.leases = False  # whether it has ever asked for the lease
+        self.ended = False  # whether it has said all that it will say
+        self.closing = False  # whether it is closed once everything is sent
+
+    def busy(self) -> bool:
+        return self.waits is not None or self.subscribed is not None or self.closing
+
+
+class Server:
+    """Serves a listening Unix socket in a thread of its own.
+
+    The control loop calls `take`, `publish` and `deliver`, none of which blocks.
+
+    Parameters
+    ----------
+    listener
+        Listening.
+    instrument
+        What is described to clients.
+    policy
+        Who may do what.
+    version
+        For GetInfo.
+    """
+
+    def __init__(self, listener: socket.socket, instrument: Instrument, policy: Policy, version: str) -> None:
+        self._listener = listener
+        self._instrument = instrument
+        self._policy = policy
+        self._version = version
+        self._requests: deque[AnyRequest] = deque()
+        self._replies: deque[tuple[int, Reply]] = deque()
+        self._snapshot: Snapshot | None = None
+        self._changed = False
+        self._stopping = False
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._connections: dict[int, _Connection] = {}
+        self._numbers = itertools.count(1)
+        self._selector = selectors.DefaultSelector()
+        self._thread = threading.Thread(target=self._run, name="server", daemon=True)
+
+    # --- for the control loop ---
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def alive(self) -> bool:
+        """Whether the thread still runs."""
+        return self._thread.is_alive()
+
+    def take(self) -> tuple[AnyRequest, ...]:
+        """Give what clients have asked for since the last call.
+
+        Returns
+        -------
+        tuple of AnyRequest
+            In the order of arrival.
+        """
+        taken = []
+        while self._requests:
+            taken.append(self._requests.popleft())
+        return tuple(taken)
+
+    def publish(self, snapshot: Snapshot, replies: tuple[Reply, ...], changed: bool) -> None:
+        """Hand over a completed tick.
+
+        Parameters
+        ----------
+        snapshot
+            What Status tells from now on.
+        replies
+            To the requests of this tick.
+        changed
+            Whether subscribers are to be told at once.
+        """
+        self._snapshot = snapshot
+        if replies or changed:
+            self._replies.extend((snapshot.ticks, reply) for reply in replies)
+            self._changed = self._changed or changed
+            os.eventfd_write(self._wake, 1)
+
+    def close(self, timeout: float) -> None:
+        """Tell the subscribers once more and end the thread.
+
+        Parameters
+        ----------
+        timeout
+            How long to wait for that [s].
+        """
+        self._stopping = True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join(timeout)
+
+    # --- the thread ---
+
+    def _run(self) -> None:
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._wake, selectors.EVENT_READ)
+        due = time.monotonic() + BEAT
+        while not self._stopping:
+            subscribers = any(c.subscribed is not None for c in self._connections.values())
+            wait = max(0.0, due - time.monotonic()) if subscribers else None
+            for key, events in self._selector.select(wait):
+                if key.fileobj is self._listener:
+                    self._accept()
+                elif key.fileobj == self._wake:
+                    with contextlib.suppress(BlockingIOError):
+                        os.eventfd_read(self._wake)
+                elif key.data.number in self._connections:
+                    self._serve(key.data, events)
+            self._deliver()
+            now = time.monotonic()
+            if self._changed or now >= due:
+                self._changed = False
+                due = now + BEAT
+                self._tell()
+        self._tell()
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+            peer = permissions.identify(sock)
+        except OSError:
+            time.sleep(0.01)  # out of descriptors, or gone already; do not spin on it
+            return
+        sock.setblocking(False)
+        connection = _Connection(next(self._numbers), sock, peer)
+        self._connections[connection.number] = connection
+        self._selector.register(sock, selectors.EVENT_READ, connection)
+        if len(self._connections) > MOST_CONNECTIONS:
+            text = f"the safety daemon serves at most {MOST_CONNECTIONS} connections at a time; close some"
+            self._fail(connection, b"\n", CallError(protocol.REFUSED, message=text), last=True)
+            self._advance(connection)
+
+    def _serve(self, connection: _Connection, events: int) -> None:
+        if events & selectors.EVENT_WRITE:
+            self._flush(connection)
+        if events & selectors.EVENT_READ and not connection.ended:
+            try:
+                data = connection.socket.recv(protocol.LONGEST_LINE)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._drop(connection)
+                return
+            if data:
+                connection.received += data
+            else:
+                self._end(connection)
+        self._advance(connection)
+
+    def _end(self, connection: _Connection) -> None:
+        """Note that the client says no more: its lease ends at once, its last answers are still sent."""
+        connection.ended = True
+        self._give_up_lease(connection)
+
+    def _give_up_lease(self, connection: _Connection) -> None:
+        if connection.leases:
+            connection.leases = False
+            self._requests.append(Disconnect(connection.number, 0))
+
+    def _advance(self, connection: _Connection) -> None:
+        """Answer what was received, one call after the other."""
+        while not connection.busy():
+            piece = protocol.cut(connection.received)
+            if piece is None:
+                break
+            message, terminator, connection.received = piece
+            if len(message) > protocol.LONGEST_LINE:
+                self._too_long(connection, terminator)
+            elif message.strip():
+                self._handle(connection, message, terminator)
+        if len(connection.received) > protocol.LONGEST_LINE and not connection.closing:
+            self._too_long(connection, b"\n")
+        done = connection.ended and connection.waits is None and connection.subscribed is None
+        if done or connection.closing:
+            connection.closing = True
+            if not connection.unsent:
+                self._drop(connection)
+                return
+        self._watch(connection)
+
+    def _too_long(self, connection: _Connection, terminator: bytes) -> None:
+        text = f"more than {protocol.LONGEST_LINE} bytes without an end or before an answer; goodbye"
+        self._fail(connection, terminator, CallError(protocol.MALFORMED, message=text), last=True)
+
+    def _handle(self, connection: _Connection, message: bytes, terminator: bytes) -> None:
+        try:
+            call = protocol.parse(message)
+        except CallError as error:
+            self._fail(connection, terminator, error)
+            return
+        try:
+            answer = self._answer(connection, call, terminator)
+        except CallError as error:
+            if not call.oneway:
+                self._fail(connection, terminator, error)
+            return
+        if answer is not None and not call.oneway:
+            self._send(connection, terminator, {"parameters": answer})
+
+    def _answer(self, connection: _Connection, call: Call, terminator: bytes) -> Mapping[str, Any] | None:
+        """Answer what can be answered here; `None` for what the control loop or a later change answers."""
+        if call.method.startswith(f"{protocol.SERVICE}."):
+            return self._introspect(call)
+        if not call.method.startswith(f"{protocol.INTERFACE}."):
+            raise CallError(protocol.INTERFACE_NOT_FOUND, interface=call.method.rpartition(".")[0])
+        protocol.check(call)
+        why_not = permissions.refusal(call.short, connection.peer, self._policy)
+        if why_not is not None:
+            raise CallError(protocol.REFUSED, message=why_not)
+        if call.short == "Status":
+            return self._status()
+        if call.short == "Subscribe":
+            if not call.more:
+                raise CallError(protocol.EXPECTED_MORE)
+            connection.subscribed = terminator
+            self._send(connection, terminator, {"parameters": self._status(), "continues": True})
+            return None
+        number = next(self._numbers)
+        by = f"user {connection.peer.uid}, process {connection.peer.pid}"
+        request = protocol.to_request(call, connection.number, number, by)
+        connection.leases = connection.leases or isinstance(request, AcquireLease)
+        connection.waits = (number, terminator, call)
+        self._requests.append(request)
+        return None
+
+    def _introspect(self, call: Call) -> Mapping[str, Any]:
+        match call.method.removeprefix(f"{protocol.SERVICE}."):
+            case "GetInfo":
+                return {
+                    "vendor": "nixel",
+                    "product": "nixel safety daemon",
+                    "version": self._version,
+                    "url": "",
+                    "interfaces": list(protocol.DESCRIPTIONS),
+                }
+            case "GetInterfaceDescription":
+                name = call.parameters.get("interface")
+                if not isinstance(name, str):
+                    raise CallError(protocol.INVALID_PARAMETER, parameter="interface")
+                if name not in protocol.DESCRIPTIONS:
+                    raise CallError(protocol.INTERFACE_NOT_FOUND, interface=name)
+                return {"description": protocol.DESCRIPTIONS[name]}
+        raise CallError(protocol.METHOD_NOT_FOUND, method=call.method)
+
+    def _status(self) -> dict[str, Any]:
+        if self._snapshot is None:
+            raise CallError(protocol.REFUSED, message="the safety daemon has just started; ask again")
+        offset = time.time() - time.monotonic()
+        return describe(self._instrument.core, self._instrument.simulated, self._snapshot, offset)
+
+    # --- sending ---
+
+    def _deliver(self) -> None:
+        while self._replies:
+            ticks, reply = self._replies.popleft()
+            connection = self._connections.get(reply.client)
+            if connection is None or connection.waits is None:
+                continue
+            _, terminator, call = connection.waits
+            connection.waits = None
+            if call.oneway:
+                pass
+            elif reply.refused is not None:
+                self._fail(connection, terminator, CallError(protocol.REFUSED, message=reply.refused))
+            else:
+                parameters: dict[str, Any] = {"ticks": ticks}
+                if call.short == "AcquireLease":
+                    parameters["duration_ms"] = self._duration_ms(call)
+                self._send(connection, terminator, {"parameters": parameters})
+            self._advance(connection)
+
+    def _duration_ms(self, call: Call) -> int:
+        asked = call.parameters.get("duration_ms")
+        return round(self._instrument.core.lease * 1e3) if asked is None else int(asked)
+
+    def _tell(self) -> None:
+        """Send the status to every subscriber."""
+        subscribers = [c for c in self._connections.values() if c.subscribed is not None]
+        if subscribers:
+            body = _encode({"parameters": self._status(), "continues": True})
+            for connection in subscribers:
+                self._put(connection, body + (connection.subscribed or b"\n"))
+
+    def _fail(self, connection: _Connection, terminator: bytes, error: CallError, last: bool = False) -> None:
+        if last:
+            connection.closing = True
+            self._give_up_lease(connection)
+        self._send(connection, terminator, {"error": error.error, "parameters": error.parameters})
+
+    def _send(self, connection: _Connection, terminator: bytes, message: Mapping[str, Any]) -> None:
+        self._put(connection, _encode(message) + terminator)
+
+    def _put(self, connection: _Connection, data: bytes) -> None:
+        connection.unsent += data
+        self._flush(connection)
+        if len(connection.unsent) > MOST_UNSENT:
+            self._drop(connection)
+
+    def _flush(self, connection: _Connection) -> None:
+        try:
+            sent = connection.socket.send(connection.unsent)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._drop(connection)
+            return
+        connection.unsent = connection.unsent[sent:]
+        self._watch(connection)
+
+    def _watch(self, connection: _Connection) -> None:
+        """Wait for what can happen next on this connection, and for nothing else."""
+        if connection.number not in self._connections:
+            return
+        events = 0 if connection.ended or connection.closing else selectors.EVENT_READ
+        if connection.unsent:
+            events |= selectors.EVENT_WRITE
+        registered = self._selector.get_map().get(connection.socket)
+        if registered is None:
+            if events:
+                self._selector.register(connection.socket, events, connection)
+        elif not events:
+            self._selector.unregister(connection.socket)
+        elif registered.events != events:
+            self._selector.modify(connection.socket, events, connection)
+
+    def _drop(self, connection: _Connection) -> None:
+        if self._connections.pop(connection.number, None) is None:
+            return
+        connection.closing = True
+        self._give_up_lease(connection)
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(connection.socket)
+        connection.socket.close()
+
+
+def _encode(message: Mapping[str, Any]) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode()

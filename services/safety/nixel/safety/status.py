@@ -1,0 +1,107 @@
+"""What the daemon says of itself: a tick as plain data, and what a person should do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .events import finite, stamp
+from .model import Mode
+
+if TYPE_CHECKING:
+    from .model import Cause, Config, State, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One completed tick, as the socket server sees it.
+
+    `time` is that of the tick [s], `ticks` and `missed` count ticks and missed deadlines since the start.
+    """
+
+    state: State
+    verdicts: tuple[Verdict, ...]
+    time: float
+    ticks: int
+    missed: int
+
+
+def describe(config: Config, simulated: bool, snapshot: Snapshot, wall_offset: float) -> dict[str, Any]:
+    """Describe a snapshot in the words of the socket's Status.
+
+    Parameters
+    ----------
+    config
+        The instrument.
+    simulated
+        Whether its surveillance unit is a virtual one.
+    snapshot
+        The tick.
+    wall_offset
+        What to add to the daemon's clock to get seconds since 1970.
+
+    Returns
+    -------
+    dict
+        Fit for JSON.
+    """
+    state = snapshot.state
+    causes = [_cause(cause, wall_offset) for cause in state.causes]
+    lease = state.lease
+    return {
+        "state": str(state.mode),
+        "outputs": {output.name: output.name in state.on for output in config.outputs},
+        "interlocks": [_interlock(verdict) for verdict in snapshot.verdicts],
+        "lease": None
+        if lease is None
+        else {"holder": lease.name, "remaining_s": round(lease.expires - snapshot.time, 3)},
+        "first_cause": causes[0] if causes else None,
+        "causes": causes,
+        "off_reason": state.off_reason or None,
+        "simulated": simulated,
+        "ticks": snapshot.ticks,
+        "missed_deadlines": snapshot.missed,
+        "what_to_do": what_to_do(state, snapshot.verdicts),
+    }
+
+
+def what_to_do(state: State, verdicts: tuple[Verdict, ...]) -> str:
+    """Say in a sentence what a person who wants to go on should do.
+
+    Parameters
+    ----------
+    state, verdicts
+        Of the last tick.
+
+    Returns
+    -------
+    str
+        One sentence.
+    """
+    if state.mode is Mode.FAULT:
+        unhealthy = [verdict.message for verdict in verdicts if not verdict.healthy]
+        if unhealthy:
+            return f"Put this right, then reset: {'; '.join(unhealthy)}."
+        return f"Everything is healthy now: reset to go on (the fault was: {state.causes[0].text})."
+    if state.mode is Mode.SAFE:
+        return "Nothing is on; arm when the instrument may be energised."
+    if state.mode is Mode.ARMED:
+        return "Armed with nothing on; the holder of the lease may enable an output."
+    return f"On: {', '.join(sorted(state.on))}; stop switches everything off."
+
+
+def _cause(cause: Cause, wall_offset: float) -> dict[str, Any]:
+    return {"name": cause.name, "time": stamp(cause.time + wall_offset), "message": cause.text}
+
+
+def _interlock(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "name": verdict.name,
+        "kind": verdict.kind,
+        "healthy": verdict.healthy,
+        "warning": verdict.warning,
+        "value": finite(verdict.value),
+        "unit": verdict.unit,
+        "age_s": None if verdict.age is None else round(verdict.age, 4),
+        "message": verdict.message,
+    }

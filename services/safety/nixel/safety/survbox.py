@@ -1,0 +1,313 @@
+"""The protocol of a serial surveillance unit ("SURVBOX:3"), as a state machine without input and output.
+
+Frames are `!COMMAND*#` to the unit and `TEXT#` from it; each command has one reply, and replies come in
+order. The unit owns the relay of the amplifier's mains and drops it by itself when `RESET:WD` has not come
+for 100 ms: so the heartbeat of the control loop, passed on as `RESET:WD`, is the charge pump.
+
+The command set is that of the surveillance units which MPIMeasurements.jl drives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from .model import Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BANNER = "SURVBOX:3"
+POLLS = ("GET:ANALOG", "GET:DIGITAL", "GET:STATUS")
+
+_RELAY_ON, _RELAY_OFF = "ENABLE:AC", "DISABLE:AC"
+_WATCH = "ENABLE:WD"
+_FEED = "RESET:WD"
+_VERSION = "VERSION"
+# Older units of this family acknowledge with ACQ.
+_ACKNOWLEDGED = ("ACK", "ACQ")
+_FLAGS: Final[Mapping[str, bool]] = {"0": False, "1": True}
+_LONGEST_FRAME = 4096
+_STRAY_FRAMES = 8  # what a predecessor asked for may still be under way when we open the line
+
+
+PARTING = b"!DISABLE:AC*#"  # safe to write at any time, to any unit, in any state of the link
+
+
+class LinkError(Exception):
+    """The unit does not answer, or not as it must; the text is a sentence without its path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The pace of the link, all in seconds.
+
+    Attributes
+    ----------
+    reply
+        The longest time that a reply may take.
+    boot, again
+        The same for the first reply, for a unit may restart when its line is opened; how soon it is asked
+        again.
+    feed
+        The shortest time between two `RESET:WD`; well under the unit's 100 ms.
+    active, idle
+        The time between two polls of everything, while outputs are permitted and otherwise.
+    """
+
+    reply: float = 0.15
+    boot: float = 2.5
+    again: float = 0.5
+    feed: float = 0.02
+    active: float = 0.01
+    idle: float = 0.04
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What the control loop wants: relay, outputs permitted, how often its heartbeat has toggled."""
+
+    on: bool = False
+    permitted: bool = False
+    beats: int = 0
+
+
+class Link:
+    """One opened line to a unit.
+
+    Call `poll` whenever something may be due and write what it returns; pass what was read to `feed`.
+    `readings` holds the newest of everything, stamped with the time of the question; it is replaced, never
+    changed.
+
+    Parameters
+    ----------
+    timing
+        The pace.
+    now
+        The time of opening [s].
+    """
+
+    def __init__(self, timing: Timing, now: float) -> None:
+        self.timing = timing
+        self.readings: dict[str, Reading] = {}
+        self.ready = False
+        self._demand = Demand()
+        self._buffer = b""
+        self._asked: deque[tuple[str, float]] = deque()
+        self._todo: deque[str] = deque([_VERSION])
+        self._opened = now
+        self._strays = 0
+        self._relay_on = False
+        self._last = ""
+        self._beats = 0
+        self._fed = -math.inf
+        self._polled = -math.inf
+
+    def demand(self, demand: Demand) -> None:
+        """Take over what the control loop wants; `poll` acts on it.
+
+        Parameters
+        ----------
+        demand
+            The newest.
+        """
+        self._demand = demand
+
+    def poll(self, now: float) -> bytes:
+        """Give what is to be written now.
+
+        Switching the relay off goes out at once, even while a reply is awaited; everything else waits its
+        turn.
+
+        Parameters
+        ----------
+        now
+            The time [s].
+
+        Returns
+        -------
+        bytes
+            Whole frames; often empty.
+
+        Raises
+        ------
+        LinkError
+            If a reply is overdue.
+        """
+        frames = b""
+        if self._relay_on and not self._demand.on:
+            self._relay_on = False
+            frames += self._ask(_RELAY_OFF, now)
+        self._check_overdue(now)
+        if not self._asked:
+            command = self._next(now)
+            if command:
+                frames += self._ask(command, now)
+        return frames
+
+    def quiet(self) -> bool:
+        """Whether the line can be left: the relay is off as far as we know, and no reply is awaited.
+
+        Returns
+        -------
+        bool
+            Always true before the unit has identified itself.
+        """
+        return not self.ready or not (self._relay_on or self._asked)
+
+    def next_time(self, now: float) -> float:
+        """Say how long `poll` has nothing to do if nothing is read or demanded meanwhile.
+
+        Parameters
+        ----------
+        now
+            The time [s].
+
+        Returns
+        -------
+        float
+            Seconds, not negative.
+        """
+        if self._asked:
+            limit = self.timing.reply if self.ready else self.timing.again
+            return max(0.0, self._asked[0][1] + limit - now)
+        if self._demand.permitted and self._demand.beats != self._beats:
+            return max(0.0, min(self._polled + self._period(), self._fed + self.timing.feed) - now)
+        return max(0.0, self._polled + self._period() - now)
+
+    def feed(self, data: bytes) -> None:
+        """Take in what was read.
+
+        Parameters
+        ----------
+        data
+            Any piece of the stream.
+
+        Raises
+        ------
+        LinkError
+            If a reply is not what the protocol allows.
+        """
+        self._buffer += data
+        *frames, self._buffer = self._buffer.split(b"#")
+        for frame in frames:
+            self._take(frame.strip().decode("ascii", "replace"))
+        if len(self._buffer) > _LONGEST_FRAME:
+            msg = f"sends {_LONGEST_FRAME} bytes without an end ('#'); it is another device"
+            raise LinkError(msg)
+
+    # --- sending ---
+
+    def _period(self) -> float:
+        return self.timing.active if self._demand.permitted else self.timing.idle
+
+    def _ask(self, command: str, now: float) -> bytes:
+        self._asked.append((command, now))
+        self._last = command
+        return _frame(command)
+
+    def _check_overdue(self, now: float) -> None:
+        if not self._asked:
+            return
+        command, asked = self._asked[0]
+        limit = self.timing.reply if self.ready else self.timing.boot
+        if now - (asked if self.ready else self._opened) > limit:
+            msg = f"has not answered {command} within {limit * 1e3:.0f} ms; is it connected and powered?"
+            raise LinkError(msg)
+        if not self.ready and now - asked > self.timing.again:
+            # A unit that was still starting has not heard the question.
+            self._asked.clear()
+            self._todo.append(_VERSION)
+
+    def _next(self, now: float) -> str:
+        """Choose the next command: set-up, then switching on, then feeding, then polling."""
+        if self._todo and (not self.ready or self._todo[0] not in POLLS):
+            return self._todo.popleft()
+        if not self.ready:
+            return ""
+        demand = self._demand
+        if demand.on and not self._relay_on:
+            # Fed first, or the unit's watchdog would drop the relay that it has just picked up.
+            if self._last != _FEED:
+                return _FEED
+            self._relay_on = True
+            return _RELAY_ON
+        if demand.permitted and demand.beats != self._beats and now - self._fed >= self.timing.feed:
+            self._beats, self._fed = demand.beats, now
+            return _FEED
+        if self._todo:
+            return self._todo.popleft()
+        if now - self._polled >= self._period():
+            self._polled = now
+            self._todo.extend(POLLS[1:])
+            return POLLS[0]
+        return ""
+
+    # --- receiving ---
+
+    def _take(self, frame: str) -> None:
+        if not self.ready:
+            self._greet(frame)
+            return
+        if frame == BANNER:
+            return  # the answer to a question that was asked again
+        if not self._asked:
+            msg = f"sends {frame[:40]!r} without having been asked"
+            raise LinkError(msg)
+        command, asked = self._asked.popleft()
+        prefix, _, rest = frame.partition(":")
+        if prefix == "NAK":
+            msg = f"refuses {command}: {rest or 'no reason given'}"
+            raise LinkError(msg)
+        if command in POLLS:
+            if prefix != command.removeprefix("GET:"):
+                raise self._nonsense(command, frame)
+            self._read(prefix, rest, asked)
+        elif frame not in _ACKNOWLEDGED:
+            raise self._nonsense(command, frame)
+
+    def _greet(self, frame: str) -> None:
+        self._asked.clear()
+        if frame == BANNER:
+            self.ready = True
+            # Whatever a predecessor left behind: off, and watched.
+            self._todo = deque((_RELAY_OFF, _WATCH))
+            return
+        self._strays += 1
+        if self._strays > _STRAY_FRAMES:
+            msg = f"answers {frame[:40]!r} to {_VERSION}, expected {BANNER!r}; it is another device"
+            raise LinkError(msg)
+        self._todo = deque((_VERSION,))
+
+    def _read(self, kind: str, text: str, asked: float) -> None:
+        new: dict[str, Reading] = {}
+        if kind == "ANALOG":
+            for channel, field in enumerate(text.split(";")):
+                new[f"analog:{channel}"] = Reading(_number(field), asked)
+        elif kind == "DIGITAL":
+            for channel, field in enumerate(text.split(";")):
+                new[f"digital:{channel}"] = Reading(_FLAGS.get(field), asked)
+        else:
+            status = dict(field.partition("=")[::2] for field in text.split(";"))
+            relay, watchdog = (_FLAGS.get(status.get(name, "")) for name in ("AC", "WD"))
+            new["readback:ac"] = Reading(relay, asked)
+            if relay and not watchdog:
+                msg = "has its relay on but its watchdog off, so nothing would drop the relay if we stopped"
+                raise LinkError(msg)
+        self.readings = {**self.readings, **new}
+
+    def _nonsense(self, command: str, frame: str) -> LinkError:
+        return LinkError(f"answers {frame[:40]!r} to {command}, which makes no sense")
+
+
+def _frame(command: str) -> bytes:
+    return f"!{command}*#".encode("ascii")
+
+
+def _number(field: str) -> float | None:
+    try:
+        return float(field)
+    except ValueError:
+        return None

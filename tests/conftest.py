@@ -1,0 +1,30 @@
+"""Fixtures of the whole-system tests."""
+
+from contextlib import ExitStack
+
+import pytest
+from whole_system import INSTRUMENT, Control, Service
+
+from nixel.imaging.virtual_bench import VirtualBench
+
+
+@pytest.fixture
+def bench():
+    with VirtualBench(INSTRUMENT) as running:
+        yield running
+
+
+@pytest.fixture
+def front_panel(bench):
+    control = Control(bench.endpoints["daq.control"])
+    yield control
+    control.close()
+
+
+@pytest.fixture
+def service(bench, tmp_path):
+    with ExitStack() as stack:
+        running = Service(bench, tmp_path / "data")
+        stack.callback(running.close)
+        running.start()
+        yield running

@@ -1,0 +1,64 @@
+"""Who may import whom: the layers of the design, read off the code."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = {
+    "physics": "src/physics",
+    "acquisition": "src/acquisition",
+    "reconstruction": "src/reconstruction",
+    "safety": "services/safety",
+    "update": "services/update",
+    "imaging": "services/imaging",
+}
+MAY_IMPORT = {
+    "physics": set(),
+    "acquisition": {"physics", "safety.client"},
+    "reconstruction": {"physics"},
+    "safety": set(),
+    "update": set(),
+    "imaging": {"acquisition", "reconstruction", "safety.client"},
+}
+
+
+def imports(path):
+    """Dotted names of all nixel modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("nixel"))
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("nixel"):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: a relative import"
+
+
+def files(package):
+    found = sorted((ROOT / FOLDERS[package] / "nixel").rglob("*.py"))
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_imports_keep_to_the_layers(package):
+    for path in files(package):
+        for name in imports(path):
+            inner = name.removeprefix("nixel.")
+            allowed = {package, *MAY_IMPORT[package]}
+            assert any(inner == top or inner.startswith(f"{top}.") for top in allowed), (
+                f"{path} imports {name}"
+            )
+
+
+def test_the_namespace_has_no_module_of_its_own():
+    for folder in FOLDERS.values():
+        assert not (ROOT / folder / "nixel" / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_no_file_is_longer_than_a_reader_likes(package):
+    long = {
+        str(p.relative_to(ROOT)): n for p in files(package) if (n := len(p.read_text().splitlines())) > 400
+    }
+    assert not long

@@ -1,0 +1,92 @@
+"""What the whole-system tests share: a simulated bench, and the imaging service as a process around it."""
+
+import socket
+import time
+from pathlib import Path
+
+from nixel.imaging.cli.serve import listen
+from nixel.imaging.client import ServiceClient
+from nixel.imaging.errors import UserError
+from nixel.imaging.processes import Child
+
+INSTRUMENT = "virtual-scanner"
+# A matrix that takes a second and still gives a picture.
+SMALL_CALIBRATION = {"grid": [5, 5], "averages": 4, "background_frames": 4, "seed": 1}
+
+
+class Control:
+    """A second SCPI connection to the virtual scanner, as somebody at its front panel."""
+
+    def __init__(self, address):
+        host, port = address.split(":")
+        self._socket = socket.create_connection((host, int(port)), timeout=5)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._lines = self._socket.makefile("r", encoding="ascii")
+
+    def ask(self, line):
+        self._socket.sendall(line.encode() + b"\n")
+        return self._lines.readline().strip()
+
+    def close(self):
+        self._lines.close()
+        self._socket.close()
+
+
+class Service:
+    """The imaging service, a process of its own that can be killed and started again on the same folder."""
+
+    def __init__(self, bench, data: Path):
+        self._bench = bench
+        self.data = data
+        self._starts = 0
+        self._listener = listen("127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.client = ServiceClient(self.url)
+        self.child = None
+
+    def start(self):
+        self._starts += 1
+        descriptor = self._listener.fileno()
+        endpoints = [f"--endpoint={key}={address}" for key, address in self._bench.endpoints.items()]
+        self.child = Child(
+            "imaging service",
+            "nixel.imaging",
+            [
+                *("serve", "--instrument", INSTRUMENT, "--safety-socket", str(self._bench.safety_socket)),
+                *("--data", str(self.data), "--fd", str(descriptor), *endpoints),
+            ],
+            log=self._bench.runtime / f"imaging-{self._starts}.log",
+            pass_fds=(descriptor,),
+        )
+        deadline = time.monotonic() + 30
+        while True:
+            assert self.child.process.poll() is None, self.child.words()
+            try:
+                self.client.get("/status")
+            except UserError:
+                assert time.monotonic() < deadline, self.child.words()
+                time.sleep(0.05)
+            else:
+                return self
+
+    def kill(self):
+        """SIGKILL; the caller wants to know when."""
+        self.child.process.kill()
+        killed = time.monotonic()
+        self.child.process.wait()
+        self.child.stop()
+        return killed
+
+    def close(self):
+        if self.child is not None:
+            self.child.stop()
+        self._listener.close()
+
+
+def wait_until(condition, timeout=20.0, what="the condition"):
+    """Poll until the condition holds, and return what it returned."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{what} did not come true within {timeout:g} s"
+        time.sleep(0.002)
+    return value
