@@ -27,7 +27,7 @@ $(VENV)/.ready-dev: $(VENV)/.ready requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
 	@touch $@
 
-page: $(WEB)/dist/.ready  ## build the page (needs Node 20 or newer; without it everything else works)
+page: $(WEB)/dist/.ready  ## build the page (needs Node 20.19 or newer; without it everything else works)
 
 $(WEB)/dist/.ready: $(WEB_SOURCES)
 	@tools/build-page $(WEB)

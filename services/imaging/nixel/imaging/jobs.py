@@ -14,7 +14,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nixel.acquisition.devices import DeviceError
-from nixel.acquisition.protocol import CalibrationProtocol, ScanProtocol
+from nixel.acquisition.formats.mdf import MdfError
+from nixel.acquisition.protocol import CalibrationProtocol, ProtocolError, ScanProtocol
 from nixel.acquisition.scan import ScanAborted
 from nixel.imaging import pipeline
 from nixel.imaging.answers import Progress
@@ -201,7 +202,7 @@ class Jobs:
             else:
                 cancelled = run_id in self._cancelled
                 self._end(run_id, RunState.CANCELLED if cancelled else RunState.FAILED, str(error))
-        except (DeviceError, SafetyError, UserError, OSError) as error:
+        except (DeviceError, MdfError, ProtocolError, SafetyError, UserError, OSError) as error:
             self._end(run_id, RunState.FAILED, str(error))
         except Exception as error:  # noqa: BLE001
             # Whatever went wrong, the runner must live on for the next job, and the record must say so.

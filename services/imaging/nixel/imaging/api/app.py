@@ -26,7 +26,7 @@ Instants are UTC (ISO 8601). Errors are problem details (RFC 9457). Progress com
 _NO_PAGE = """<!doctype html><html lang="en"><title>nixel</title>
 <body style="font-family: sans-serif; max-width: 40em; margin: 4em auto">
 <h1>nixel</h1>
-<p>The service works, but its page is not built: that needs Node 20 or newer, and <code>make page</code>.
+<p>The service works, but its page is not built: that needs Node 20.19 or newer, and <code>make page</code>.
 Until then there is the <a href="/api/docs">interface</a> and the command <code>nixel</code>.</p>"""
 
 # The page loads nothing from elsewhere and is framed by nobody.

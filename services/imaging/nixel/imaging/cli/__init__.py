@@ -73,11 +73,16 @@ def _is_users(error: Exception) -> bool:
     from nixel.acquisition.formats.images import ImageFileError
     from nixel.acquisition.formats.mdf import MdfError
     from nixel.acquisition.instrument import InstrumentError
+    from nixel.acquisition.protocol import ProtocolError
     from nixel.acquisition.quantities import QuantityError
+    from nixel.acquisition.scan import ScanAborted
     from nixel.imaging.errors import UserError
     from nixel.safety.client import SafetyError
 
-    known = (UserError, InstrumentError, QuantityError, DeviceError, ImageFileError, MdfError, SafetyError)
+    known = (
+        *(UserError, SafetyError, DeviceError, ScanAborted),
+        *(InstrumentError, ProtocolError, QuantityError, ImageFileError, MdfError),
+    )
     return isinstance(error, known)
 
 

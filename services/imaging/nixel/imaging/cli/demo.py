@@ -46,7 +46,7 @@ def demo(
         )
         typer.echo(
             f"  page         {running.url}/"
-            + ("" if running.has_page else "  (the page is not built: no Node here)")
+            + ("" if running.has_page else "  (not built yet: `make page`, with Node 20.19 or newer)")
         )
         typer.echo("")
         if once:
