@@ -338,6 +338,12 @@ def _write(
         ):
             for key in sorted(fields):
                 _put(file, key, fields[key])
+    except FileExistsError as error:
+        raise MdfError(
+            f"{path}: there is a file already, which is never overwritten. Choose another name."
+        ) from error
+    except FileNotFoundError as error:
+        raise MdfError(f"{path.parent}: there is no such folder. Make it, or choose another.") from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise MdfError(f"{path}: cannot be written: {reason}. Choose another folder or name.") from error

@@ -47,8 +47,6 @@ class SurveillanceUnit:
     def answer(self, request: str, now: float) -> str:
         """Answer one request at the time `now` in s; both without the wire's marks."""
         with self._lock:
-            if request == "RESET:WD":
-                self._fed = now
             self._watch(now)
             if request == "VERSION":
                 return "SURVBOX:3"
@@ -76,7 +74,9 @@ class SurveillanceUnit:
         elif request == "DISABLE:WD":
             self._watchdog, self._fed = False, None
             self._move(False, "the watchdog was disabled")
-        elif request != "RESET:WD":
+        elif request == "RESET:WD":
+            self._fed = now
+        else:
             return "NAK:unknown command"
         return "ACK"
 
@@ -141,14 +141,13 @@ class SerialLine:
         while not stop.is_set():
             ready, _, _ = select.select([self._master], [], [], _TICK)
             # The unit's own clock: a host too busy to run this thread stops the unit as a whole, its watchdog
-            # too, and what was sent meanwhile has not come late.
+            # too, and what was sent meanwhile has not come late. For the same reason what has arrived counts
+            # first.
             time_now = time.monotonic()
             now += min(time_now - last, _LONGEST_STEP)
             last = time_now
-            if not ready:
-                self._unit.tick(now)
-                continue
-            received += os.read(self._master, 1024)
+            if ready:
+                received += os.read(self._master, 1024)
             while b"#" in received:
                 request, _, received = received.partition(b"#")
                 os.write(self._master, self._reply(request, now).encode() + b"#")
