@@ -16,6 +16,7 @@ from nixel.imaging.cli.hologram import hologram
 from nixel.imaging.cli.instruments import instruments
 from nixel.imaging.cli.scan import scan
 from nixel.imaging.cli.serve import openapi, serve
+from nixel.imaging.cli.simulate import simulate
 
 app = typer.Typer(
     help="nixel: an imaging instrument, from the scan to a picture that can say what made it.",
@@ -64,6 +65,7 @@ app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
 )(safety)
 app.command(rich_help_panel=_CARE)(serve)
+app.add_typer(simulate, name="simulate", rich_help_panel=_CARE)
 app.command(hidden=True)(openapi)
 
 

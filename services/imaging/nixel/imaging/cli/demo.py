@@ -1,12 +1,15 @@
 """`nixel demo`: the whole instrument on this machine, simulated, from the scan to the page."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nixel.imaging.cli.common import Data, progress
 from nixel.imaging.cli.serve import DEFAULT_PORT
+
+if TYPE_CHECKING:
+    from nixel.imaging.demo import Demo
 
 
 def demo(
@@ -21,6 +24,8 @@ def demo(
     from nixel.imaging.demo import Demo
     from nixel.imaging.store.folder import DataFolder, default_data_folder
 
+    # Asked to end in whatever way, it ends its parts in order.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = DataFolder(data if data is not None else default_data_folder() / "demo")
     with Demo(folder, port) as running:
         typer.echo(
@@ -35,28 +40,35 @@ def demo(
         )
         with progress("scan") as report:
             picture = running.scan(seed, calibration, report)
-        typer.echo("")
-        typer.echo(f"  picture      {folder.path / picture['preview']}")
-        typer.echo(f"  data         {folder.path / picture['path']}")
-        typer.echo(
-            f"  identity     picture-{picture['id']}  (nixel reproduce picture-{picture['id']} --data {folder.path})"
-        )
-        typer.echo(
-            f"  phantom      correlation {picture['correlation']:.3f} with the {picture['sample']} phantom"
-        )
-        typer.echo(
-            f"  page         {running.url}/"
-            + ("" if running.has_page else "  (not built yet: `make page`, with Node 20.19 or newer)")
-        )
-        typer.echo("")
+        _summarise(running, folder.path, picture, once)
         if once:
             return
         typer.echo("nixel: serving until Ctrl-C")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             running.wait()
         except KeyboardInterrupt:
             typer.echo("\nnixel: de-energising and stopping")
 
 
-__all__ = ["Path", "demo"]
+def _summarise(running: "Demo", folder: Path, picture: dict[str, Any], once: bool) -> None:
+    """Where everything is, and what to try next."""
+    identity, page = f"picture-{picture['id']}", f"{running.url}/"
+    if not running.has_page:
+        page += "  (not built yet: `make page`, with Node 20.19 or newer)"
+    lines = {
+        "picture": folder / picture["preview"],
+        "data": folder / picture["path"],
+        "phantom": f"correlation {picture['correlation']:.3f} with the {picture['sample']} phantom",
+        "again": f"nixel reproduce {identity} --data {folder}",
+        "page": page,
+    }
+    if not once:
+        control, socket = running.bench.endpoints["daq.control"], running.bench.safety_socket
+        lines |= {
+            "safety": f"nixel safety --socket {socket} status",
+            "try": f"nixel simulate emergency-stop pull --at {control}",
+        }
+    typer.echo("")
+    for name, text in lines.items():
+        typer.echo(f"  {name:<10} {text}")
+    typer.echo("")
