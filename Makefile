@@ -8,7 +8,7 @@ WEB := services/imaging/web
 WEB_SOURCES := $(shell find $(WEB) -path $(WEB)/node_modules -prune -o -path $(WEB)/dist -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup page test lint bench openapi lock clean
+.PHONY: help run setup page test lint openapi lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -39,9 +39,6 @@ lint: $(VENV)/.ready-dev  ## style, annotations and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-
-bench: $(VENV)/.ready-dev  ## benchmarks against peers and floors
-	@$(BIN)/python -m bench
 
 openapi: setup  ## write services/imaging/openapi.json anew
 	@$(BIN)/nixel openapi > services/imaging/openapi.json.new && mv services/imaging/openapi.json.new services/imaging/openapi.json

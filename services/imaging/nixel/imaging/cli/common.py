@@ -1,5 +1,6 @@
 """What several commands share: where the data is, and how progress looks."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,15 @@ def data_folder(path: Path | None) -> Path:
     from nixel.imaging.store.folder import default_data_folder
 
     return path if path is not None else default_data_folder()
+
+
+def this_command() -> str:
+    """How the person at the keyboard can call this command: by its name, or by its path where it is not found."""
+    if shutil.which("nixel"):
+        return "nixel"
+    beside = Path(sys.executable).with_name("nixel")
+    here = Path.cwd()
+    return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)
 
 
 class Report(Protocol):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nixel.imaging.cli.common import Data, progress
+from nixel.imaging.cli.common import Data, progress, this_command
 from nixel.imaging.cli.serve import DEFAULT_PORT
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def demo(
 
 def _summarise(running: "Demo", folder: Path, picture: dict[str, Any], once: bool) -> None:
     """Where everything is, and what to try next."""
+    nixel = this_command()
     identity, page = f"picture-{picture['id']}", f"{running.url}/"
     if not running.has_page:
         page += "  (not built yet: `make page`, with Node 20.19 or newer)"
@@ -59,14 +60,14 @@ def _summarise(running: "Demo", folder: Path, picture: dict[str, Any], once: boo
         "picture": folder / picture["preview"],
         "data": folder / picture["path"],
         "phantom": f"correlation {picture['correlation']:.3f} with the {picture['sample']} phantom",
-        "again": f"nixel reproduce {identity} --data {folder}",
+        "again": f"{nixel} reproduce {identity} --data {folder}",
         "page": page,
     }
     if not once:
         control, socket = running.bench.endpoints["daq.control"], running.bench.safety_socket
         lines |= {
-            "safety": f"nixel safety --socket {socket} status",
-            "try": f"nixel simulate emergency-stop pull --at {control}",
+            "safety": f"{nixel} safety --socket {socket} status",
+            "try": f"{nixel} simulate emergency-stop pull --at {control}",
         }
     typer.echo("")
     for name, text in lines.items():
