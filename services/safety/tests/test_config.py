@@ -18,7 +18,7 @@ def write(tmp_path, text) -> Path:
 
 
 def test_reads_every_key_in_si_units(tmp_path, instrument_text):
-    text = instrument_text.replace('sink = "ac"', 'sink = "ac"\nreadback_within = "0.1 s"\n').replace(
+    text = instrument_text.replace('readback_within = "400 ms"', 'readback_within = "0.1 s"').replace(
         'trip = "60 degC"', 'trip = "-60 degC"\ndirection = "below"'
     )
     text = text.replace("[safety]", '[safety]\noperator_group = "nixel-operator"')
@@ -26,8 +26,8 @@ def test_reads_every_key_in_si_units(tmp_path, instrument_text):
     assert instrument.core.period == pytest.approx(0.01)
     assert instrument.core.lease == 0.5
     coil, estop = instrument.core.interlocks
-    assert coil == Limit("coil-temperature", "analog:0", "degC", -60.0, 0.15, 50.0, Direction.BELOW)
-    assert estop == Boolean("emergency-stop", "digital:0", True, 0.15, "emergency stop pressed")
+    assert coil == Limit("coil-temperature", "analog:0", "degC", -60.0, 0.4, 50.0, Direction.BELOW)
+    assert estop == Boolean("emergency-stop", "digital:0", True, 0.4, "emergency stop pressed")
     assert instrument.core.outputs == (
         Output("amplifier", "ac", ("coil-temperature", "emergency-stop"), 0.1),
     )
@@ -75,7 +75,7 @@ MISTAKES = [
     ('source = "digital:0"', "source = 0", "emergency-stop.source", '"digital:0" to "digital:99"'),
     ('source = "digital:0"', 'source = "digital:0"\ntrip = 1', "emergency-stop.trip", "does not exist here"),
     ("healthy = true", "", "emergency-stop.healthy", "true or false"),
-    ('max_age = "150 ms"', 'max_age = "5 ms"', "coil-temperature.max_age", "from 0.02 to 60 s"),
+    ('max_age = "400 ms"', 'max_age = "5 ms"', "coil-temperature.max_age", "from 0.02 to 60 s"),
     ("emergency-stop]", "Emergency_Stop]", "Emergency_Stop", "lower-case letters"),
     ("emergency-stop]", "surveillance]", "interlocks.surveillance", "is none of"),
     ('sink = "ac"', 'sink = "dc"', "amplifier.sink", '"ac"'),

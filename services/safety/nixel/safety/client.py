@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +155,7 @@ class _Line:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._socket.settimeout(timeout)
         try:
-            self._socket.connect(path)
+            _connect(self._socket, path, timeout)
         except OSError as error:
             self._socket.close()
             why = error.strerror or str(error)
@@ -208,6 +209,20 @@ class _Line:
         return SafetyUnavailable(
             f"the safety daemon at {self.path} has closed the connection; is it still running?"
         )
+
+
+def _connect(sock: socket.socket, path: str, timeout: float) -> None:
+    """Connect, waiting for a daemon that has more callers at its door than fit: Linux says so at once."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            sock.connect(path)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.005)
+        else:
+            return
 
 
 class SafetyClient:

@@ -24,7 +24,7 @@ from . import __version__
 from .config import ConfigError, load
 from .core import start, step
 from .events import EventLog
-from .model import Inputs, Stop
+from .model import Event, Inputs, Stop
 from .notify import Notifier
 from .permissions import Policy
 from .server import Server
@@ -101,8 +101,9 @@ class Loop:
             now = self._clock()
             if now < deadline:
                 self._sleep(deadline - now)
-            elif now - deadline > period:
-                late = int((now - deadline) / period)
+                now = self._clock()
+            late = int((now - deadline) / period)
+            if late > 0:
                 self.missed += late
                 deadline += late * period
             self.tick()
@@ -178,12 +179,14 @@ def serve(arguments: argparse.Namespace) -> None:
             signal.signal(
                 number, lambda number, _: loop.end(f"the daemon ends ({signal.Signals(number).name})")
             )
+        realtime = prefer_us()
         # Short turns, so that a busy thread cannot hold up the loop for longer than that.
         sys.setswitchinterval(0.0005)
         try:
             log.start()
             unit.start()
             server.start()
+            log.put([Event(time.monotonic(), "start", "the safety daemon started", {"realtime": realtime})])
             loop.tick()
             gc.collect()
             gc.freeze()
@@ -195,6 +198,24 @@ def serve(arguments: argparse.Namespace) -> None:
             unit.close(timeout=0.5)
             server.close(timeout=0.5)
             log.close(timeout=1.0)
+
+
+def prefer_us() -> bool:
+    """Ask for realtime scheduling of this thread and of those that it starts.
+
+    Without it the loop still runs, but a busy machine may make it miss deadlines and so trip.
+
+    Returns
+    -------
+    bool
+        Whether it was granted.
+    """
+    try:
+        # Threads of kernel drivers run at 50; we are not more important than the serial port.
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
+    except OSError:
+        return False
+    return True
 
 
 def listen(path: Path, stack: contextlib.ExitStack) -> socket.socket:
