@@ -485,7 +485,7 @@ class Lease:
                 line.call("RenewLease")
             except SafetyRefused as error:
                 # The watcher knows the deeper reason if something was on; leave it the time to say it.
-                if not self._ended.wait(0.1):
+                if not self._ended.wait(0.3):
                     self._lose(str(error))
                 return
             except SafetyUnavailable as error:
