@@ -240,6 +240,17 @@ def test_a_reading_is_fresh_up_to_its_maximum_age():
     assert state.mode is Mode.SAFE
 
 
+def test_an_age_of_exactly_the_maximum_is_fresh_enough_and_a_readback_may_take_exactly_its_time():
+    # Numbers that binary fractions hold exactly.
+    coil, amplifier = replace(TEMPERATURE, max_age=0.125), replace(CONFIG.outputs[0], readback_within=0.25)
+    config = replace(CONFIG, interlocks=(coil, STOP_CHAIN), outputs=(amplifier,))
+    found = readings(analog_0=Reading(25.0, NOW - 0.125), readback_ac=Reading(True, NOW))
+    state, _, _ = step(config, replace(STATES[Mode.SAFE], switched=NOW - 0.25), Inputs(found), NOW)
+    assert state.mode is Mode.SAFE
+    state, _, _ = step(config, replace(STATES[Mode.SAFE], switched=NOW - 0.26), Inputs(found), NOW)
+    assert state.mode is Mode.FAULT
+
+
 def test_an_unexplained_contact_is_explained():
     config = replace(CONFIG, interlocks=(TEMPERATURE, replace(STOP_CHAIN, message="")))
     state, _, _ = step(config, STATES[Mode.SAFE], Inputs(readings(digital_0=Reading(False, NOW))), NOW)
@@ -342,6 +353,24 @@ def test_a_tick_climbs_one_step_at_most():
     for mode, expected in [(Mode.FAULT, Mode.SAFE), (Mode.SAFE, Mode.ARMED), (Mode.ARMED, Mode.ENERGISED)]:
         after, _, _ = tick(STATES[mode], *steps)
         assert after.mode is expected
+
+
+def test_switching_is_recorded_with_what_and_which_way():
+    _, _, events = tick(STATES[Mode.ARMED], Enable(HOLDER, 1, "amplifier"))
+    assert [(event.kind, event.text, event.details) for event in events[1:]] == [
+        ("output", "amplifier on", {"output": "amplifier", "on": True})
+    ]
+    _, _, events = tick(STATES[Mode.ENERGISED], Disable(OTHER, 1, "amplifier"))
+    assert [(event.kind, event.text, event.details) for event in events[1:]] == [
+        ("output", "amplifier off", {"output": "amplifier", "on": False})
+    ]
+
+
+def test_who_has_the_lease_is_told_to_those_who_have_it_not():
+    _, outputs, _ = tick(STATES[Mode.ARMED], Enable(OTHER, 1, "amplifier"))
+    assert outputs.replies[0].refused == "this connection holds no lease; 'a scan' has it"
+    _, outputs, _ = tick(replace(STATES[Mode.ARMED], lease=None), Enable(OTHER, 1, "amplifier"))
+    assert outputs.replies[0].refused == "this connection holds no lease, or it has ended; acquire one first"
 
 
 def test_switching_on_what_is_on_and_off_what_is_off_changes_nothing():

@@ -337,6 +337,15 @@ def test_subscribe_yields_the_status(daemon):
     stream.close()
 
 
+def test_waits_until_healthy_and_says_what_is_not(daemon, unit):
+    daemon.client.wait_until_healthy()
+    daemon.client.reset()
+    unit.digital = ["0"]
+    daemon.wait_for(lambda status: status.state == "FAULT")
+    with pytest.raises(SafetyRefused, match=r"not healthy after 0\.7 s: emergency stop pressed"):
+        daemon.client.wait_until_healthy(timeout=0.7)
+
+
 def test_a_daemon_that_does_not_answer_is_said(tmp_path):
     path = tmp_path / "deaf.sock"
     deaf = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -345,6 +354,35 @@ def test_a_daemon_that_does_not_answer_is_said(tmp_path):
         deaf.listen(1)
         with pytest.raises(SafetyUnavailable, match="does not answer; look at its log"):
             SafetyClient(path, timeout=0.1).status()
+
+
+@pytest.mark.parametrize("answer", [b"220 mail.example.org ESMTP\r\n\0", b"[]\0", b"\xff\0"])
+def test_something_else_that_answers_is_said(tmp_path, answer):
+    path = tmp_path / "other.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        other.bind(str(path))
+        other.listen(1)
+        client = SafetyClient(path, timeout=1.0)
+        outcome = []
+
+        def ask():
+            try:
+                client.status()
+            except SafetyError as error:
+                outcome.append(str(error))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        connection, _ = other.accept()
+        with connection:
+            connection.sendall(answer)
+            asking.join()
+    assert outcome == [f"what answers at {path} is not a safety daemon; name its socket"]
+
+
+def test_a_reason_that_cannot_be_recorded_is_refused_in_a_sentence(daemon):
+    with pytest.raises(SafetyRefused, match="does not take this reason; a text has 1 to 200 printable"):
+        daemon.client.stop("two\nlines")
 
 
 def test_a_status_of_another_version_is_said():
