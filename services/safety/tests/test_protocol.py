@@ -79,7 +79,6 @@ def test_each_method_becomes_its_request():
         ("AcquireLease", {"name": "x", "duration_ms": 0.5}, "duration_ms"),
         ("AcquireLease", {"name": "x", "duration_ms": 0}, "duration_ms"),
         ("AcquireLease", {"name": "x", "duration_ms": 10**400}, "duration_ms"),
-        ("Stop", {"reason": 5}, "reason"),
         ("Reset", {"hard": True}, "hard"),
     ],
 )
@@ -88,6 +87,22 @@ def test_a_wrong_parameter_is_named(method, parameters, name):
         request(method, **parameters)
     assert caught.value.error == "org.varlink.service.InvalidParameter"
     assert caught.value.parameters == {"parameter": name}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({}, "no reason given"),
+        ({"reason": None}, "no reason given"),
+        ({"reason": 5}, "no reason given"),
+        ({"reason": " \n"}, "no reason given"),
+        ({"reason": "two\nlines\ud800"}, "two lines"),
+        ({"reason": "x" * 5000}, "x" * 200),
+        ({"raeson": "smoke", "reason": "smoke"}, "smoke"),
+    ],
+)
+def test_a_stop_is_never_refused_however_it_is_worded(parameters, reason):
+    assert request("Stop", **parameters).reason == reason
 
 
 def test_a_method_that_does_not_exist_is_named():

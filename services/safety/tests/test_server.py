@@ -380,9 +380,10 @@ def test_something_else_that_answers_is_said(tmp_path, answer):
     assert outcome == [f"what answers at {path} is not a safety daemon; name its socket"]
 
 
-def test_a_reason_that_cannot_be_recorded_is_refused_in_a_sentence(daemon):
-    with pytest.raises(SafetyRefused, match="does not take this reason; a text has 1 to 200 printable"):
-        daemon.client.stop("two\nlines")
+def test_a_name_that_cannot_be_shown_is_refused_in_a_sentence(daemon):
+    lease = daemon.client.lease("two\nlines")
+    with pytest.raises(SafetyRefused, match="does not take this name; a text has 1 to 200 printable"):
+        lease.__enter__()
 
 
 def test_a_status_of_another_version_is_said():

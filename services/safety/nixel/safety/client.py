@@ -169,7 +169,7 @@ class SafetyClient:
         Parameters
         ----------
         reason
-            For the record, in printable characters.
+            For the record.
 
         Raises
         ------

@@ -123,12 +123,12 @@ class Line:
         message, _, self._received = self._received.partition(b"\0")
         try:
             answer = json.loads(message)
-            error, parameters = answer.get("error"), answer.get("parameters") or {}
+            refusal, parameters = answer.get("error"), answer.get("parameters") or {}
         except (ValueError, AttributeError) as wrong:
             msg = f"what answers at {self.path} is not a safety daemon; name its socket"
             raise SafetyUnavailable(msg) from wrong
-        if error is not None:
-            raise SafetyRefused(_sentence(error, parameters))
+        if refusal is not None:
+            raise SafetyRefused(_sentence(refusal, parameters))
         found: Mapping[str, Any] = parameters
         return found
 
