@@ -66,7 +66,7 @@ class VirtualBench:
                 "nixel.safety.daemon",
                 [
                     *("--instrument", str(path_of(self._name)), "--socket", str(self.safety_socket)),
-                    *("--surveillance", str(surveillance)),
+                    *("--surveillance", str(surveillance), "--operator-group", ""),
                 ],
                 log=self.runtime / "safety.log",
             )

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .client import DEFAULT_SOCKET, SafetyClient, SafetyError, Status
+from nixel.safety.client import DEFAULT_SOCKET, SafetyClient, SafetyError, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +96,7 @@ def _talk(client: SafetyClient, arguments: argparse.Namespace) -> None:
 
 
 def _check(file: Path) -> None:
-    from .config import ConfigError, load  # only this command needs a parser of TOML
+    from nixel.safety.config import ConfigError, load  # only this command needs a parser of TOML
 
     try:
         instrument = load(file)

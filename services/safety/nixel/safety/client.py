@@ -1,213 +1,51 @@
-"""How other programs talk to the safety daemon: look, stop, arm, reset, hold the lease that keeps it on."""
+"""How other programs talk to the safety daemon: look, stop, arm, reset, hold the lease that keeps it on.
+
+This is the only module of nixel.safety that other packages import.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import socket
 import threading
-from dataclasses import dataclass
+import time
 from typing import TYPE_CHECKING, Any
+
+from nixel.safety.answers import (
+    Cause,
+    Interlock,
+    LeaseInfo,
+    LeaseLost,
+    SafetyError,
+    SafetyRefused,
+    SafetyUnavailable,
+    Status,
+    parse_status,
+)
+from nixel.safety.line import Line
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
     from types import TracebackType
 
+__all__ = [
+    "DEFAULT_SOCKET",
+    "Cause",
+    "Interlock",
+    "Lease",
+    "LeaseInfo",
+    "LeaseLost",
+    "SafetyClient",
+    "SafetyError",
+    "SafetyRefused",
+    "SafetyUnavailable",
+    "Status",
+    "parse_status",
+]
+
 DEFAULT_SOCKET = "/run/nixel/safety.sock"
-_INTERFACE = "io.nixel.Safety"
 # A daemon that lives tells its subscribers something twice a second.
 _SILENCE = 1.5
-
-
-class SafetyError(Exception):
-    """Something between us and the safety daemon; the text is for a person."""
-
-
-class SafetyUnavailable(SafetyError):  # noqa: N818  named for what is wrong, as callers read it
-    """There is no safety daemon at the path, or it no longer answers."""
-
-
-class SafetyRefused(SafetyError):  # noqa: N818
-    """The safety daemon said no; the text is its reason."""
-
-
-class LeaseLost(SafetyError):  # noqa: N818
-    """What the lease kept on is off; the text is the daemon's reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interlock:
-    """What the daemon found of an interlock, a readback or a device in its last tick; `age_s` in seconds."""
-
-    name: str
-    kind: str
-    healthy: bool
-    warning: bool
-    value: float | bool | None
-    unit: str | None
-    age_s: float | None
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why the fault latched; `time` is ISO 8601 in UTC."""
-
-    name: str
-    time: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseInfo:
-    """Who holds the lease, and how long it lasts without renewal [s]."""
-
-    holder: str
-    remaining_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """One tick of the daemon.
-
-    Attributes
-    ----------
-    state
-        SAFE, ARMED, ENERGISED or FAULT.
-    outputs
-        Whether each output is on.
-    interlocks
-        Interlocks, readbacks and broken devices.
-    lease
-        Who holds it, if anyone.
-    first_cause, causes
-        Why the fault is latched, if it is; the first, and all in order.
-    off_reason
-        Why the outputs were last switched off; `None` while any is on.
-    simulated
-        Whether the surveillance unit is a virtual one.
-    ticks, missed_deadlines
-        Counted since the daemon started.
-    what_to_do
-        A sentence.
-    """
-
-    state: str
-    outputs: Mapping[str, bool]
-    interlocks: tuple[Interlock, ...]
-    lease: LeaseInfo | None
-    first_cause: Cause | None
-    causes: tuple[Cause, ...]
-    off_reason: str | None
-    simulated: bool
-    ticks: int
-    missed_deadlines: int
-    what_to_do: str
-
-
-def parse_status(parameters: Mapping[str, Any]) -> Status:
-    """Turn the parameters of a Status reply into a `Status`.
-
-    Parameters
-    ----------
-    parameters
-        As decoded from JSON; names that we do not know are ignored, for the daemon may be newer.
-
-    Returns
-    -------
-    Status
-        Complete.
-
-    Raises
-    ------
-    SafetyError
-        If something that we need is missing: the daemon and this program are of different versions.
-    """
-    try:
-        causes = tuple(_pick(Cause, cause) for cause in parameters["causes"])
-        lease, first = parameters["lease"], parameters["first_cause"]
-        given = {name: parameters[name] for name in Status.__dataclass_fields__}
-    except KeyError as error:
-        msg = (
-            f"the safety daemon's status lacks {error}; it is of another version, restart it after an update"
-        )
-        raise SafetyError(msg) from error
-    given["causes"] = causes
-    given["lease"] = None if lease is None else _pick(LeaseInfo, lease)
-    given["first_cause"] = None if first is None else _pick(Cause, first)
-    given["interlocks"] = tuple(_pick(Interlock, interlock) for interlock in parameters["interlocks"])
-    return Status(**given)
-
-
-def _pick(kind: Any, values: Mapping[str, Any]) -> Any:  # noqa: ANN401  any of the dataclasses above
-    return kind(**{name: values[name] for name in kind.__dataclass_fields__})
-
-
-class _Line:
-    """A connection to the daemon on which calls are answered one after the other."""
-
-    def __init__(self, path: str, timeout: float) -> None:
-        self.path = path
-        self._received = b""
-        self._lock = threading.Lock()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self._socket.settimeout(timeout)
-        try:
-            self._socket.connect(path)
-        except OSError as error:
-            self._socket.close()
-            why = error.strerror or str(error)
-            how = "start it with: nixel-safetyd --instrument FILE --socket PATH"
-            msg = f"no safety daemon answers at {path} ({why}); {how}"
-            raise SafetyUnavailable(msg) from error
-
-    def call(self, method: str, **parameters: Any) -> Mapping[str, Any]:  # noqa: ANN401  JSON
-        """Call a method and give the parameters of its answer."""
-        with self._lock:
-            self.send(method, parameters)
-            return self.receive()
-
-    def send(self, method: str, parameters: Mapping[str, Any], more: bool = False) -> None:
-        message = {
-            "method": f"{_INTERFACE}.{method}",
-            "parameters": parameters,
-            **({"more": True} if more else {}),
-        }
-        try:
-            self._socket.sendall(json.dumps(message).encode() + b"\0")
-        except OSError as error:
-            raise self._gone(error) from error
-
-    def receive(self) -> Mapping[str, Any]:
-        while b"\0" not in self._received:
-            try:
-                data = self._socket.recv(65536)
-            except OSError as error:
-                raise self._gone(error) from error
-            if not data:
-                raise self._gone(None)
-            self._received += data
-        message, _, self._received = self._received.partition(b"\0")
-        answer = json.loads(message)
-        parameters: Mapping[str, Any] = answer.get("parameters") or {}
-        if "error" in answer:
-            text = parameters.get("message") or f"{answer['error']} {dict(parameters)}"
-            raise SafetyRefused(text)
-        return parameters
-
-    def close(self) -> None:
-        # Shut down first: that wakes a thread which is reading.
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-    def _gone(self, error: OSError | None) -> SafetyUnavailable:
-        if isinstance(error, TimeoutError):
-            return SafetyUnavailable(f"the safety daemon at {self.path} does not answer; look at its log")
-        return SafetyUnavailable(
-            f"the safety daemon at {self.path} has closed the connection; is it still running?"
-        )
 
 
 class SafetyClient:
@@ -228,7 +66,7 @@ class SafetyClient:
         self.timeout = timeout
 
     def _call(self, method: str, **parameters: Any) -> Mapping[str, Any]:  # noqa: ANN401  JSON
-        line = _Line(self.path, self.timeout)
+        line = Line(self.path, self.timeout)
         try:
             return line.call(method, **parameters)
         finally:
@@ -249,7 +87,7 @@ class SafetyClient:
         """
         return parse_status(self._call("Status"))
 
-    def subscribe(self) -> Iterator[Status]:
+    def subscribe(self) -> Generator[Status, None, None]:
         """Follow the daemon: its status now, at every change, and at least twice a second.
 
         Yields
@@ -262,13 +100,44 @@ class SafetyClient:
         SafetyUnavailable
             If no daemon answers, or when it ends.
         """
-        line = _Line(self.path, self.timeout)
+        line = Line(self.path, self.timeout)
         try:
             line.send("Subscribe", {}, more=True)
             while True:
                 yield parse_status(line.receive())
         finally:
             line.close()
+
+    def wait_until_healthy(self, timeout: float = 5.0) -> Status:
+        """Wait until nothing stands in the way of a reset, as right after the start of the daemon.
+
+        Parameters
+        ----------
+        timeout
+            How long to wait [s].
+
+        Returns
+        -------
+        Status
+            The first with every interlock healthy.
+
+        Raises
+        ------
+        SafetyRefused
+            If something is still unhealthy when the time is up; the text says what.
+        SafetyUnavailable
+            If no daemon answers.
+        """
+        deadline = time.monotonic() + timeout
+        with contextlib.closing(self.subscribe()) as stream:
+            while True:
+                status = next(stream)
+                unhealthy = [interlock.message for interlock in status.interlocks if not interlock.healthy]
+                if not unhealthy:
+                    return status
+                if time.monotonic() >= deadline:
+                    msg = f"not healthy after {timeout:g} s: {'; '.join(unhealthy)}"
+                    raise SafetyRefused(msg)
 
     def arm(self) -> None:
         """Permit outputs to be enabled (SAFE to ARMED).
@@ -300,7 +169,7 @@ class SafetyClient:
         Parameters
         ----------
         reason
-            For the record, in printable characters.
+            For the record.
 
         Raises
         ------
@@ -344,8 +213,8 @@ class Lease:
         self._path = path
         self._timeout = timeout
         self._duration = duration
-        self._line: _Line | None = None
-        self._news: _Line | None = None
+        self._line: Line | None = None
+        self._news: Line | None = None
         self._wanted: dict[str, int] = {}  # the outputs that we enabled, and the tick in which that was done
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -368,10 +237,10 @@ class Lease:
         parameters: dict[str, Any] = {"name": self.name}
         if self._duration is not None:
             parameters["duration_ms"] = round(self._duration * 1e3)
-        self._line = _Line(self._path, self._timeout)
+        self._line = Line(self._path, self._timeout)
         try:
             granted = self._line.call("AcquireLease", **parameters)
-            self._news = _Line(self._path, min(self._timeout, _SILENCE))
+            self._news = Line(self._path, min(self._timeout, _SILENCE))
             self._news.send("Subscribe", {}, more=True)
         except SafetyError:
             self._close()
@@ -456,7 +325,7 @@ class Lease:
         if self.lost is not None:
             raise LeaseLost(self.lost)
 
-    def _held(self) -> _Line:
+    def _held(self) -> Line:
         if self._line is None:
             msg = f"the lease of {self.name!r} is not held; use it in a with block"
             raise SafetyError(msg)
@@ -464,20 +333,20 @@ class Lease:
 
     # --- threads ---
 
-    def _renew(self, line: _Line, period: float) -> None:
+    def _renew(self, line: Line, period: float) -> None:
         while not self._ended.wait(period):
             try:
                 line.call("RenewLease")
             except SafetyRefused as error:
                 # The watcher knows the deeper reason if something was on; leave it the time to say it.
-                if not self._ended.wait(0.1):
+                if not self._ended.wait(0.3):
                     self._lose(str(error))
                 return
             except SafetyUnavailable as error:
                 self._lose(str(error))
                 return
 
-    def _watch(self, news: _Line) -> None:
+    def _watch(self, news: Line) -> None:
         while not self._ended.is_set():
             try:
                 status = parse_status(news.receive())

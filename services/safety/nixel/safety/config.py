@@ -8,13 +8,13 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .model import DEVICE_KIND, READBACK_KIND, START, Boolean, Config, Direction, Limit, Output
+from nixel.safety.model import DEVICE_KIND, READBACK_KIND, START, Boolean, Config, Direction, Limit, Output
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from .model import Interlock
+    from nixel.safety.model import Interlock
 
 ADAPTERS = ("serial-surveillance",)
 SINKS = ("ac",)

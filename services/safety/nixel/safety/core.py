@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .interlocks import assess
-from .model import (
+from nixel.safety.interlocks import assess
+from nixel.safety.model import (
     START,
     AcquireLease,
     Arm,
@@ -32,7 +32,7 @@ from .model import (
 )
 
 if TYPE_CHECKING:
-    from .model import AnyRequest, Config, Inputs, Verdict
+    from nixel.safety.model import AnyRequest, Config, Inputs, Verdict
 
 _PERMITTED = frozenset({Mode.ARMED, Mode.ENERGISED})
 # For so long after the start [s] a source that has not answered yet is no cause of its own.
@@ -153,8 +153,7 @@ class _Tick:
             return
         self.state = replace(state, causes=(*state.causes, Cause(verdict.name, self.now, verdict.message)))
         self.event("cause", verdict.message, name=verdict.name, value=verdict.value)
-        if state.mode is not Mode.FAULT:
-            self.go(Mode.FAULT, verdict.message)
+        self.go(Mode.FAULT, verdict.message)
 
     def end_lease(self, gone: frozenset[int]) -> None:
         """End the lease whose holder has gone or fallen silent."""
@@ -297,7 +296,7 @@ class _Tick:
         return f"this connection holds no lease; {lease.name!r} has it"
 
     def go(self, mode: Mode, reason: str) -> None:
-        """Change the state; every state but ENERGISED has its outputs off."""
+        """Change the state; every state begins with all outputs off."""
         old = self.state.mode
         if old is mode:
             return
@@ -308,8 +307,7 @@ class _Tick:
             off_reason="" if mode is Mode.ENERGISED else reason,
         )
         self.event("transition", f"{old} -> {mode}: {reason}", old=str(old), new=str(mode), reason=reason)
-        if mode is not Mode.ENERGISED:
-            self.switch(frozenset())
+        self.switch(frozenset())
 
     def switch(self, on: frozenset[str]) -> None:
         """Command the outputs."""

@@ -20,24 +20,23 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import __version__
-from .config import ConfigError, load
-from .core import start, step
-from .events import EventLog
-from .model import Inputs, Stop
-from .notify import Notifier
-from .permissions import Policy
-from .realtime import take_precedence
-from .server import Server
-from .status import Snapshot
-from .survbox import Demand, Timing
-from .surveillance import Surveillance
+from nixel.safety import __version__
+from nixel.safety.config import ConfigError, load
+from nixel.safety.core import start, step
+from nixel.safety.events import EventLog
+from nixel.safety.model import Event, Inputs, Stop
+from nixel.safety.notify import Notifier
+from nixel.safety.permissions import Policy
+from nixel.safety.server import Server
+from nixel.safety.status import Snapshot
+from nixel.safety.survbox import Demand, Timing
+from nixel.safety.surveillance import Surveillance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .config import Instrument
-    from .model import AnyRequest, Outputs, State
+    from nixel.safety.config import Instrument
+    from nixel.safety.model import AnyRequest, Outputs, State
 
 # Linux keeps the last byte of sun_path for the NUL.
 LONGEST_PATH = 107
@@ -102,8 +101,9 @@ class Loop:
             now = self._clock()
             if now < deadline:
                 self._sleep(deadline - now)
-            elif now - deadline > period:
-                late = int((now - deadline) / period)
+                now = self._clock()
+            late = int((now - deadline) / period)
+            if late > 0:
                 self.missed += late
                 deadline += late * period
             self.tick()
@@ -179,13 +179,14 @@ def serve(arguments: argparse.Namespace) -> None:
             signal.signal(
                 number, lambda number, _: loop.end(f"the daemon ends ({signal.Signals(number).name})")
             )
+        realtime = prefer_us()
         # Short turns, so that a busy thread cannot hold up the loop for longer than that.
         sys.setswitchinterval(0.0005)
-        take_precedence()
         try:
             log.start()
             unit.start()
             server.start()
+            log.put([Event(time.monotonic(), "start", "the safety daemon started", {"realtime": realtime})])
             loop.tick()
             gc.collect()
             gc.freeze()
@@ -197,6 +198,24 @@ def serve(arguments: argparse.Namespace) -> None:
             unit.close(timeout=0.5)
             server.close(timeout=0.5)
             log.close(timeout=1.0)
+
+
+def prefer_us() -> bool:
+    """Ask for realtime scheduling of this thread and of those that it starts.
+
+    Without it the loop still runs, but a busy machine may make it miss deadlines and so trip.
+
+    Returns
+    -------
+    bool
+        Whether it was granted.
+    """
+    try:
+        # Threads of kernel drivers run at 50; we are not more important than the serial port.
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
+    except OSError:
+        return False
+    return True
 
 
 def listen(path: Path, stack: contextlib.ExitStack) -> socket.socket:

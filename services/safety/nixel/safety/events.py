@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from .model import Event
+    from nixel.safety.model import Event
 
 CAPACITY = 4096
 

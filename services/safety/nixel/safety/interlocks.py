@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .model import DEVICE_KIND, READBACK_KIND, Boolean, Direction, Limit, Verdict
+from nixel.safety.model import DEVICE_KIND, READBACK_KIND, Boolean, Direction, Limit, Verdict
 
 if TYPE_CHECKING:
-    from .model import Config, Inputs, Interlock, Output, Reading, State
+    from nixel.safety.model import Config, Inputs, Interlock, Output, Reading, State
 
 
 def assess(config: Config, state: State, inputs: Inputs, now: float) -> tuple[Verdict, ...]:

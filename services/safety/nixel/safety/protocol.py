@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .model import AcquireLease, Arm, Disable, Enable, ReleaseLease, RenewLease, Reset, Stop
+from nixel.safety.model import AcquireLease, Arm, Disable, Enable, ReleaseLease, RenewLease, Reset, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .model import AnyRequest
+    from nixel.safety.model import AnyRequest
 
 INTERFACE = "io.nixel.Safety"
 SERVICE = "org.varlink.service"
@@ -235,7 +235,8 @@ def check(call: Call) -> None:
     if known is None:
         raise CallError(METHOD_NOT_FOUND, method=call.method)
     for name in call.parameters:
-        if name not in known:
+        # A stop is never refused, however it is worded.
+        if name not in known and call.short != "Stop":
             raise CallError(INVALID_PARAMETER, parameter=name)
 
 
@@ -274,8 +275,7 @@ def to_request(call: Call, client: int, number: int, by: str) -> AnyRequest:
         case "Disable":
             return Disable(client, number, _text(call, "output"))
         case "Stop":
-            reason = call.parameters.get("reason")
-            return Stop(client, number, "no reason given" if reason is None else _text(call, "reason"), by)
+            return Stop(client, number, _reason(call), by)
         case "RenewLease":
             return RenewLease(client, number)
         case "ReleaseLease":
@@ -291,3 +291,10 @@ def _text(call: Call, name: str) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_TEXT or not value.isprintable():
         raise CallError(INVALID_PARAMETER, parameter=name)
     return value
+
+
+def _reason(call: Call) -> str:
+    value = call.parameters.get("reason")
+    if not isinstance(value, str) or not value.strip():
+        return "no reason given"
+    return "".join(letter if letter.isprintable() else " " for letter in value[:LONGEST_TEXT]).strip()

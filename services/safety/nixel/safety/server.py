@@ -12,23 +12,24 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from . import permissions, protocol
-from .model import AcquireLease, Disconnect
-from .protocol import CallError
-from .status import describe
+from nixel.safety import permissions, protocol
+from nixel.safety.model import AcquireLease, Disconnect
+from nixel.safety.protocol import CallError
+from nixel.safety.status import describe
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
 
-    from .config import Instrument
-    from .model import AnyRequest, Reply
-    from .permissions import Peer, Policy
-    from .protocol import Call
-    from .status import Snapshot
+    from nixel.safety.config import Instrument
+    from nixel.safety.model import AnyRequest, Reply
+    from nixel.safety.permissions import Peer, Policy
+    from nixel.safety.protocol import Call
+    from nixel.safety.status import Snapshot
 
 BEAT = 0.5  # s; a subscriber hears from us at least so often
 MOST_CONNECTIONS = 256
+MOST_AT_ONCE = 32
 MOST_UNSENT = 256 * 1024  # bytes that a subscriber may leave unread before it is dropped
 
 
@@ -176,12 +177,21 @@ class Server:
         self._tell()
 
     def _accept(self) -> None:
-        try:
-            sock, _ = self._listener.accept()
-            peer = permissions.identify(sock)
-        except OSError:
-            time.sleep(0.01)  # out of descriptors, or gone already; do not spin on it
-            return
+        """Take in everyone who waits at the door, but not more at a time than is good for the others."""
+        for _ in range(MOST_AT_ONCE):
+            try:
+                sock, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError:
+                time.sleep(0.01)  # out of descriptors; do not spin on it
+                return
+            try:
+                self._welcome(sock, permissions.identify(sock))
+            except OSError:
+                sock.close()  # gone already
+
+    def _welcome(self, sock: socket.socket, peer: Peer) -> None:
         sock.setblocking(False)
         connection = _Connection(next(self._numbers), sock, peer)
         self._connections[connection.number] = connection

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .events import finite, stamp
-from .model import Mode
+from nixel.safety.events import finite, stamp
+from nixel.safety.model import Mode
 
 if TYPE_CHECKING:
-    from .model import Cause, Config, State, Verdict
+    from nixel.safety.model import Cause, Config, State, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,15 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from .model import Reading
+from nixel.safety.model import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BANNER = "SURVBOX:3"
-POLLS = ("GET:ANALOG", "GET:DIGITAL", "GET:STATUS")
+# Contacts change at once, temperatures and the relay do not: those take turns.
+_DIGITAL, _ANALOG, _STATUS = "GET:DIGITAL", "GET:ANALOG", "GET:STATUS"
+_POLLS = ((_DIGITAL, _ANALOG), (_DIGITAL, _STATUS))
 
 _RELAY_ON, _RELAY_OFF = "ENABLE:AC", "DISABLE:AC"
 _WATCH = "ENABLE:WD"
@@ -96,7 +98,9 @@ class Link:
         self._demand = Demand()
         self._buffer = b""
         self._asked: deque[tuple[str, float]] = deque()
-        self._todo: deque[str] = deque([_VERSION])
+        self._setup: deque[str] = deque([_VERSION])
+        self._turn: deque[str] = deque()
+        self._cycles = 0
         self._opened = now
         self._strays = 0
         self._relay_on = False
@@ -141,6 +145,8 @@ class Link:
             self._relay_on = False
             frames += self._ask(_RELAY_OFF, now)
         self._check_overdue(now)
+        if now >= self._feed_due():
+            frames += self._ask(_FEED, now)
         if not self._asked:
             command = self._next(now)
             if command:
@@ -170,12 +176,13 @@ class Link:
         float
             Seconds, not negative.
         """
+        due = self._feed_due()
         if self._asked:
             limit = self.timing.reply if self.ready else self.timing.again
-            return max(0.0, self._asked[0][1] + limit - now)
-        if self._demand.permitted and self._demand.beats != self._beats:
-            return max(0.0, min(self._polled + self._period(), self._fed + self.timing.feed) - now)
-        return max(0.0, self._polled + self._period() - now)
+            due = min(due, self._asked[0][1] + limit)
+        else:
+            due = min(due, self._poll_due())
+        return max(0.0, due - now)
 
     def feed(self, data: bytes) -> None:
         """Take in what was read.
@@ -200,13 +207,25 @@ class Link:
 
     # --- sending ---
 
-    def _period(self) -> float:
-        return self.timing.active if self._demand.permitted else self.timing.idle
-
     def _ask(self, command: str, now: float) -> bytes:
         self._asked.append((command, now))
         self._last = command
-        return _frame(command)
+        if command == _FEED:
+            self._beats, self._fed = self._demand.beats, now
+        return f"!{command}*#".encode("ascii")
+
+    def _feed_due(self) -> float:
+        """Say when the unit's watchdog is to be fed: for a heartbeat that has toggled, and never else."""
+        waiting = any(command == _FEED for command, _ in self._asked)
+        toggled = self._demand.permitted and self._demand.beats != self._beats
+        if not self.ready or self._setup or waiting or not toggled:
+            return math.inf
+        return self._fed + self.timing.feed
+
+    def _poll_due(self) -> float:
+        if self._cycles < len(_POLLS):
+            return -math.inf
+        return self._polled + (self.timing.active if self._demand.permitted else self.timing.idle)
 
     def _check_overdue(self, now: float) -> None:
         if not self._asked:
@@ -219,31 +238,23 @@ class Link:
         if not self.ready and now - asked > self.timing.again:
             # A unit that was still starting has not heard the question.
             self._asked.clear()
-            self._todo.append(_VERSION)
+            self._setup = deque((_VERSION,))
 
     def _next(self, now: float) -> str:
-        """Choose the next command: set-up, then switching on, then feeding, then polling."""
-        if self._todo and (not self.ready or self._todo[0] not in POLLS):
-            return self._todo.popleft()
-        if not self.ready:
-            return ""
-        demand = self._demand
-        if demand.on and not self._relay_on:
+        """Choose the next command of those that wait their turn: set-up, then switching on, then polling."""
+        if self._setup:
+            return self._setup.popleft()
+        if self._demand.on and not self._relay_on:
             # Fed first, or the unit's watchdog would drop the relay that it has just picked up.
             if self._last != _FEED:
                 return _FEED
             self._relay_on = True
             return _RELAY_ON
-        if demand.permitted and demand.beats != self._beats and now - self._fed >= self.timing.feed:
-            self._beats, self._fed = demand.beats, now
-            return _FEED
-        if self._todo:
-            return self._todo.popleft()
-        if now - self._polled >= self._period():
+        if not self._turn and now >= self._poll_due():
+            self._turn.extend(_POLLS[self._cycles % len(_POLLS)])
+            self._cycles += 1
             self._polled = now
-            self._todo.extend(POLLS[1:])
-            return POLLS[0]
-        return ""
+        return self._turn.popleft() if self._turn else ""
 
     # --- receiving ---
 
@@ -261,7 +272,7 @@ class Link:
         if prefix == "NAK":
             msg = f"refuses {command}: {rest or 'no reason given'}"
             raise LinkError(msg)
-        if command in POLLS:
+        if command.startswith("GET:"):
             if prefix != command.removeprefix("GET:"):
                 raise self._nonsense(command, frame)
             self._read(prefix, rest, asked)
@@ -273,13 +284,13 @@ class Link:
         if frame == BANNER:
             self.ready = True
             # Whatever a predecessor left behind: off, and watched.
-            self._todo = deque((_RELAY_OFF, _WATCH))
+            self._setup = deque((_RELAY_OFF, _WATCH))
             return
         self._strays += 1
         if self._strays > _STRAY_FRAMES:
             msg = f"answers {frame[:40]!r} to {_VERSION}, expected {BANNER!r}; it is another device"
             raise LinkError(msg)
-        self._todo = deque((_VERSION,))
+        self._setup = deque((_VERSION,))
 
     def _read(self, kind: str, text: str, asked: float) -> None:
         new: dict[str, Reading] = {}
@@ -300,10 +311,6 @@ class Link:
 
     def _nonsense(self, command: str, frame: str) -> LinkError:
         return LinkError(f"answers {frame[:40]!r} to {command}, which makes no sense")
-
-
-def _frame(command: str) -> bytes:
-    return f"!{command}*#".encode("ascii")
 
 
 def _number(field: str) -> float | None:

@@ -10,12 +10,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from .survbox import PARTING, Demand, Link, LinkError, Timing
+from nixel.safety.survbox import PARTING, Demand, Link, LinkError, Timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .model import Reading
+    from nixel.safety.model import Reading
 
 RETRY = 0.25  # s between two attempts to open the line
 

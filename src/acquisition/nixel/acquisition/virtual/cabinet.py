@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Cabinet", "main"]
 
 _PATIENCE = 10.0  # s
-_PRIORITY = 40  # below the safety daemon's, above every ordinary program's
+_PRIORITY = 20  # above the safety daemon's own: hardware does not wait for a program
 
 
 class Cabinet:
@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.setswitchinterval(5e-4)
     # Hardware keeps its time whatever a computer does beside it.
     with contextlib.suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(_PRIORITY))
     with (
         socket.socket(fileno=options.fd) as connection,
         connection.makefile("r", encoding="utf-8") as messages,

@@ -1,0 +1,144 @@
+"""The [safety] table: what is read, and what each mistake is answered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nixel.safety.config import ConfigError, load
+from nixel.safety.model import Boolean, Direction, Limit, Output
+
+SHIPPED = Path(__file__).parents[3] / "src/acquisition/nixel/acquisition/instruments"
+
+
+def write(tmp_path, text) -> Path:
+    file = tmp_path / "bench.toml"
+    file.write_text(text)
+    return file
+
+
+def test_reads_every_key_in_si_units(tmp_path, instrument_text):
+    text = instrument_text.replace('readback_within = "400 ms"', 'readback_within = "0.1 s"').replace(
+        'trip = "60 degC"', 'trip = "-60 degC"\ndirection = "below"'
+    )
+    text = text.replace("[safety]", '[safety]\noperator_group = "nixel-operator"')
+    instrument = load(write(tmp_path, text))
+    assert instrument.core.period == pytest.approx(0.01)
+    assert instrument.core.lease == 0.5
+    coil, estop = instrument.core.interlocks
+    assert coil == Limit("coil-temperature", "analog:0", "degC", -60.0, 0.4, 50.0, Direction.BELOW)
+    assert estop == Boolean("emergency-stop", "digital:0", True, 0.4, "emergency stop pressed")
+    assert instrument.core.outputs == (
+        Output("amplifier", "ac", ("coil-temperature", "emergency-stop"), 0.1),
+    )
+    assert (instrument.path, instrument.simulated) == ("/nowhere/surveillance", True)
+    assert instrument.operator_group == "nixel-operator"
+
+
+def test_real_hardware_is_what_is_not_called_simulated(tmp_path, instrument_text):
+    assert not load(write(tmp_path, instrument_text.replace("simulated = true", ""))).simulated
+
+
+@pytest.mark.parametrize("name", ["virtual-scanner", "virtual-microscope"])
+def test_the_shipped_instruments_are_right(name):
+    instrument = load(SHIPPED / f"{name}.toml")
+    assert instrument.simulated
+    assert len(instrument.core.interlocks) == 2
+
+
+# What is written instead of what, the key that the error must name, and what it must say.
+MISTAKES = [
+    ('rate = "100 Hz"', "rate = 100", "safety.rate", "the bare number 100, which has no unit"),
+    ('rate = "100 Hz"', 'rate = "100"', "safety.rate", '"100", which has no unit'),
+    ('rate = "100 Hz"', 'rate = "100 ms"', "safety.rate", "in another unit"),
+    ('rate = "100 Hz"', 'rate = "fast"', "safety.rate", 'such as "100 Hz"'),
+    ('rate = "100 Hz"', "rate = true", "safety.rate", "found true"),
+    ('rate = "100 Hz"', 'rate = "1 Hz"', "safety.rate", "from 10 to 1000 Hz"),
+    ('rate = "100 Hz"', "", "safety.rate", "found nothing"),
+    ('lease = "500 ms"', 'lease = "10 ms"', "safety.lease", "from 0.03 to 10 s"),
+    ('lease = "500 ms"', 'lease = "1e999 s"', "safety.lease", "from 0.03 to 10 s"),
+    ('lease = "500 ms"', 'lease = "500 ms"\nlaese = 1', "safety.laese", "a key that does not exist here"),
+    ('adapter = "serial-surveillance"', 'adapter = "gpio"', "surveillance.adapter", '"serial-surveillance"'),
+    ('path = "/nowhere/surveillance"', 'path = ""', "surveillance.path", "a text that is not empty"),
+    ('path = "/nowhere/surveillance"', "", "surveillance.path", "found nothing"),
+    ("simulated = true", 'simulated = "yes"', "surveillance.simulated", "true or false"),
+    ("simulated = true", "speed = 1", "surveillance.speed", "a key that does not exist here"),
+    ('kind = "limit"', 'kind = "rate"', "coil-temperature.kind", '"limit", "boolean"'),
+    ('kind = "limit"', "kind = 1", "coil-temperature.kind", "found 1"),
+    ('unit = "degC"', 'unit = "Celsius"', "coil-temperature.unit", '"degC"'),
+    ('trip = "60 degC"', "trip = 60", "coil-temperature.trip", "the bare number 60"),
+    ('trip = "60 degC"', 'trip = "60 K"', "coil-temperature.trip", '"60 K", in another unit'),
+    ('trip = "60 degC"', "", "coil-temperature.trip", "found nothing"),
+    ('warn = "50 degC"', 'warn = "60 degC"', "coil-temperature.warn", "a level below trip = 60 degC"),
+    ('source = "analog:0"', 'source = "digital:0"', "coil-temperature.source", '"analog:0" to "analog:99"'),
+    ('source = "analog:0"', 'source = "adc0"', "coil-temperature.source", '"analog:0" to "analog:99"'),
+    ('source = "digital:0"', "source = 0", "emergency-stop.source", '"digital:0" to "digital:99"'),
+    ('source = "digital:0"', 'source = "digital:0"\ntrip = 1', "emergency-stop.trip", "does not exist here"),
+    ("healthy = true", "", "emergency-stop.healthy", "true or false"),
+    ('max_age = "400 ms"', 'max_age = "5 ms"', "coil-temperature.max_age", "from 0.02 to 60 s"),
+    ("emergency-stop]", "Emergency_Stop]", "Emergency_Stop", "lower-case letters"),
+    ("emergency-stop]", "surveillance]", "interlocks.surveillance", "is none of"),
+    ('sink = "ac"', 'sink = "dc"', "amplifier.sink", '"ac"'),
+    ('"emergency-stop"]', '"estop"]', "amplifier.gated_by", "coil-temperature, emergency-stop"),
+    ('"emergency-stop"]', "]", "interlocks.emergency-stop", "it gates nothing"),
+    (
+        'gated_by = ["coil-temperature", "emergency-stop"]',
+        "gated_by = []",
+        "amplifier.gated_by",
+        "one or more",
+    ),
+    ('gated_by = ["coil-temperature", "emergency-stop"]', 'gated_by = "x"', "amplifier.gated_by", "a list"),
+    ('sink = "ac"', 'sink = "ac"\nwait = 1', "amplifier.wait", "a key that does not exist here"),
+    ("[safety.surveillance]", "[safety.surveil]", "safety.surveil", "a key that does not exist here"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "key", "says"), MISTAKES)
+def test_a_mistake_names_file_key_found_and_expected(tmp_path, instrument_text, right, wrong, key, says):
+    assert right in instrument_text
+    file = write(tmp_path, instrument_text.replace(right, wrong))
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    text = str(caught.value)
+    assert text.startswith(f"{file}: ")
+    assert key in text
+    assert says in text
+    assert "found" in text
+    assert "expected" in text
+    assert "\n" not in text
+
+
+def test_a_lower_limit_warns_above_its_trip_level(tmp_path, instrument_text):
+    text = instrument_text.replace('trip = "60 degC"', 'trip = "60 degC"\ndirection = "below"')
+    with pytest.raises(ConfigError, match="a level above trip = 60 degC"):
+        load(write(tmp_path, text))
+
+
+def test_two_outputs_cannot_share_a_sink(tmp_path, instrument_text):
+    second = '\n[safety.outputs.light]\nsink = "ac"\ngated_by = ["emergency-stop"]\n'
+    with pytest.raises(ConfigError, match="a sink other than that of 'amplifier'"):
+        load(write(tmp_path, instrument_text + second))
+
+
+def test_a_file_without_a_safety_table_or_without_interlocks(tmp_path, instrument_text):
+    with pytest.raises(ConfigError, match=r"safety: found nothing, expected a table \[safety\]"):
+        load(write(tmp_path, '[instrument]\nname = "x"\n'))
+    with pytest.raises(ConfigError, match="at least one table"):
+        load(
+            write(
+                tmp_path,
+                instrument_text[: instrument_text.index("[safety.interlocks")] + "[safety.interlocks]",
+            )
+        )
+
+
+def test_files_that_are_no_instrument(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load(tmp_path / "absent.toml")
+    with pytest.raises(ConfigError, match="is not valid TOML"):
+        load(write(tmp_path, "rate = = 1"))
+    binary = tmp_path / "image.toml"
+    binary.write_bytes(b"\x89PNG\xff")
+    with pytest.raises(ConfigError, match="not text in UTF-8"):
+        load(binary)
