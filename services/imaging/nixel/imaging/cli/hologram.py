@@ -1,6 +1,5 @@
 """`nixel hologram`: from a recorded hologram to a picture."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -101,11 +100,19 @@ def _range(text: str) -> tuple[float, float]:
 
 def _check_out(out: Path) -> None:
     """Know before computing what can be known of the folder; writing finds out the rest."""
+    from nixel.acquisition.formats.atomic import probe_folder
+
     target = out.resolve()
     if not target.parent.is_dir():
         raise UserError(f"--out {out}: the folder {target.parent} does not exist; make it first")
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise UserError(f"--out {out}: you may not write to the folder {target.parent}; name another")
+    if target.exists() and not target.is_dir():
+        raise UserError(f"--out {out}: found a file; name a new or an empty folder")
+    try:
+        probe_folder(target.parent)
+    except OSError as error:
+        raise UserError(
+            f"--out {out}: the folder {target.parent} cannot be written to ({error.strerror}); name another"
+        ) from error
     if target == Path.cwd() or target == target.parent:
         raise UserError(f"--out {out}: name a folder of its own for the results, not the one you stand in")
 

@@ -2,11 +2,11 @@
 
 import fcntl
 import os
-import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from nixel.acquisition.formats.atomic import probe_folder
 from nixel.imaging.errors import UserError
 
 
@@ -57,8 +57,7 @@ class DataFolder:
         try:
             if not existing.is_dir():
                 raise NotADirectoryError(f"{existing} is not a folder")
-            with tempfile.TemporaryFile(dir=existing):
-                pass
+            probe_folder(existing)
         except OSError as error:
             raise UserError(
                 f"{self.path}: expected a data folder that this user can write to, found: "

@@ -7,6 +7,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,23 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def probe_folder(folder: Path) -> None:
+    """Find out whether files can be made in a folder, before work is done that would be lost; leaves nothing.
+
+    Parameters
+    ----------
+    folder
+        It need not exist.
+
+    Raises
+    ------
+    OSError
+        If it is missing, not a folder, or cannot be written (a read-only file system, missing rights).
+    """
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 @contextmanager
