@@ -1,0 +1,16 @@
+# The modules by name; `default` brings all of them, each doing nothing until it is enabled.
+{ inputs }:
+let
+  modules = {
+    base = ./base.nix;
+    safety = ./safety.nix;
+    imaging = ./imaging.nix;
+  };
+in
+modules
+// {
+  default = {
+    imports = builtins.attrValues modules;
+    nixpkgs.overlays = [ inputs.self.overlays.default ];
+  };
+}

@@ -1,0 +1,11 @@
+# The overlay: our packages, what nixpkgs lacks, vendor software.
+final: prev: {
+  pythonPackagesExtensions = prev.pythonPackagesExtensions ++ [ (import ./python) ];
+
+  # The page, as static files.
+  nixel-page = final.callPackage ./page.nix { };
+
+  # What a person types: the `nixel` command with the page beside it, and the safety daemon's and update's own.
+  nixel = final.callPackage ./nixel.nix { };
+  nixel-demo = final.callPackage ./demo.nix { };
+}

@@ -1,0 +1,14 @@
+# What `nix build .#NAME` offers, of everything that the overlay brings.
+pkgs:
+{
+  default = pkgs.nixel;
+  inherit (pkgs) nixel nixel-demo nixel-page;
+  inherit (pkgs.python3Packages)
+    nixel-acquisition
+    nixel-imaging
+    nixel-physics
+    nixel-reconstruction
+    nixel-safety
+    nixel-update
+    ;
+}

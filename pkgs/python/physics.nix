@@ -1,0 +1,15 @@
+{
+  callPackage,
+  numpy,
+  scipy,
+}:
+
+callPackage ./distribution.nix { } {
+  name = "physics";
+  folder = ../../src/physics;
+  description = "Forward models of nixel: optics, the MPI signal, phantoms";
+  dependencies = [
+    numpy
+    scipy
+  ];
+}

@@ -1,0 +1,7 @@
+{ callPackage }:
+
+callPackage ./distribution.nix { } {
+  name = "update";
+  folder = ../../services/update;
+  description = "What decides on the target about an update of the system";
+}

@@ -1,0 +1,32 @@
+"""The flake as text and as Nix sees it without nixpkgs: its pins, its size, its outputs' names."""
+
+import json
+import re
+
+import nix_tools
+
+LOCK = json.loads((nix_tools.ROOT / "flake.lock").read_text())
+
+
+def test_every_input_is_pinned():
+    for name, node in LOCK["nodes"].items():
+        if name != "root":
+            assert re.fullmatch(r"[0-9a-f]{40}", node["locked"]["rev"]), name
+            assert node["locked"]["narHash"].startswith("sha256-"), name
+
+
+def test_the_other_inputs_follow_our_nixpkgs():
+    assert set(LOCK["nodes"]) == {"root", "nixpkgs", "nixos-hardware", "disko"}
+    for name in ("nixos-hardware", "disko"):
+        assert LOCK["nodes"][name]["inputs"] == {"nixpkgs": ["nixpkgs"]}
+
+
+def test_the_flake_fits_on_two_screens():
+    assert len((nix_tools.ROOT / "flake.nix").read_text().splitlines()) < 80
+
+
+def test_the_hardware_tree_is_the_locked_one(nixpkgs):
+    # Where a tree stands in offline, its hash says whether it is what the lock names.
+    path = nixpkgs.in_store("nixos-hardware")
+    found = nixpkgs.run("nix", "hash", "path", path).strip()
+    assert found == LOCK["nodes"]["nixos-hardware"]["locked"]["narHash"]
