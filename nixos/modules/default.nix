@@ -1,11 +1,7 @@
 # The modules by name; `default` brings all of them, each doing nothing until it is enabled.
 { inputs }:
 let
-  modules = {
-    base = ./base.nix;
-    safety = ./safety.nix;
-    imaging = ./imaging.nix;
-  };
+  modules = { };
 in
 modules
 // {

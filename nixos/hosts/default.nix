@@ -1,0 +1,2 @@
+# The machines, as data.
+_: { }

@@ -1,0 +1,2 @@
+# Full system images, by the system that they are for.
+_: { }
