@@ -153,7 +153,9 @@ def transfer_function(
     ValueError
         If a parameter is not finite, or a length or the index not positive, or the dtype not one of the two.
 
-    References ---------- Matsushima, Shimobaba, "Band-limited angular spectrum method for numerical
+    References
+    ----------
+    Matsushima, Shimobaba, "Band-limited angular spectrum method for numerical
     simulation of free-space propagation in far and near fields", Optics Express 17, 19662 (2009).
     """
     if not math.isfinite(distance):

@@ -105,7 +105,9 @@ def autofocus(
     ValueError
         If the hologram is not a finite two-dimensional float array, or the distances are not as said.
 
-    References ---------- Concentration of the complex gradient as in: Zhang, Wang, Chen, et al., "Edge
+    References
+    ----------
+    Concentration of the complex gradient as in: Zhang, Wang, Chen, et al., "Edge
     sparsity criterion for robust holographic autofocusing", Optics Letters 42, 3824 (2017), there with the
     Tamura coefficient.
     """
