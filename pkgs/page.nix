@@ -36,7 +36,7 @@ let
       nativeBuildInputs = [ nodejs ];
       buildCommand = ''
         export HOME=$TMPDIR NODE_EXTRA_CA_CERTS="''${NODE_EXTRA_CA_CERTS:-${cacert}/etc/ssl/certs/ca-bundle.crt}"
-        npm pack --ignore-scripts --loglevel=error ${lib.escapeShellArg "${name}@${version}"}
+        npm pack --ignore-scripts --no-progress --loglevel=error ${lib.escapeShellArg "${name}@${version}"}
         mv ./*.tgz $out
       '';
       outputHash = integrity;

@@ -62,8 +62,15 @@ buildPythonPackage (
       "--timeout=300"
     ]
     ++ pytestFlags;
-    # What is tested is what was installed.
-    preCheck = "rm -r nixel";
+    # What is tested is what was installed. A Unix socket's path is short (107 bytes), and a build folder may not be.
+    preCheck = ''
+      rm -r nixel
+      TMPDIR=$(mktemp -d /tmp/nixel.XXXXXX)
+    '';
+    postCheck = ''
+      rm -rf "$TMPDIR"
+      TMPDIR=$NIX_BUILD_TOP
+    '';
 
     pythonImportsCheck = [ "nixel.${name}" ];
 

@@ -5,7 +5,10 @@ final: prev:
 let
   inherit (prev) lib;
 
-  # Name, as nixpkgs spells it, to version.
+  # As nixpkgs spells the name of a distribution.
+  spelled = name: lib.toLower (lib.replaceStrings [ "_" "." ] [ "-" "-" ] name);
+
+  # Name to version and description, of all that is installed.
   installed = lib.listToAttrs (
     lib.concatMap (
       entry:
@@ -13,14 +16,27 @@ let
         parts = builtins.match "(.+)-([^-]+)\\.dist-info" entry;
       in
       lib.optional (parts != null) {
-        name = lib.toLower (lib.replaceStrings [ "_" "." ] [ "-" "-" ] (lib.head parts));
+        name = spelled (lib.head parts);
         value = {
           version = lib.last parts;
-          record = "${site}/${entry}/RECORD";
+          info = "${site}/${entry}";
         };
       }
     ) (lib.attrNames (builtins.readDir site))
   );
+
+  # The names that a distribution says it requires, less its extras and what no lock brought for this platform.
+  required =
+    info:
+    lib.filter (name: installed ? ${name}) (
+      lib.concatMap (
+        line:
+        let
+          found = builtins.match "Requires-Dist: ([A-Za-z0-9._-]+)(.*)" line;
+        in
+        lib.optional (found != null && !lib.hasInfix "extra ==" (lib.last found)) (spelled (lib.head found))
+      ) (lib.splitString "\n" (builtins.readFile "${info}/METADATA"))
+    );
 
   # What nixpkgs does to a package beyond installing it, where a hook relies on that.
   finish = pythonFinal: pythonPrev: {
@@ -42,25 +58,21 @@ let
     pythonFinal: pythonPrev:
     let
       inherit (pythonFinal) python;
-      # What nixpkgs says that it needs, as far as it is here.
-      needs =
-        name:
-        lib.filter (package: installed ? ${package.pname or ""}) (pythonPrev.${name}.dependencies or [ ]);
     in
     lib.mapAttrs (
       name:
-      { version, record }:
+      { version, info }:
       pythonFinal.toPythonModule (
         final.stdenv.mkDerivation {
           pname = name;
           inherit version;
           dontUnpack = true;
-          propagatedBuildInputs = needs name ++ [ python ];
+          propagatedBuildInputs = map (each: pythonFinal.${each}) (required info) ++ [ python ];
           installPhase = ''
             runHook preInstall
             target=$out/${python.sitePackages}
             mkdir -p $target $out/bin
-            for top in $(cut -d, -f1 ${record} | cut -d/ -f1 | grep -vE '^(\.\.|__pycache__)$' | sort -u); do
+            for top in $(cut -d, -f1 ${info}/RECORD | cut -d/ -f1 | grep -vE '^(\.\.|__pycache__)$' | sort -u); do
               ln -s ${site}/$top $target/
             done
             runHook postInstall

@@ -10,12 +10,11 @@ let
     prev.stdenv.mkDerivation (
       {
         inherit (package)
-          version
-          outputs
+          name
           meta
+          outputs
           passthru
           ;
-        pname = lib.getName package;
         dontUnpack = true;
         preInstall = ''
           for output in $outputs; do mkdir -p "''${!output}"; done
