@@ -1,7 +1,2 @@
-# The page of the imaging service, as static files.
-{
-  buildNpmPackage,
-  importNpmLock,
-  lib,
-}:
-throw "nixel-page: not packaged yet"
+# Stand-in until the page is packaged.
+{ runCommand }: runCommand "nixel-page" { } "mkdir $out"
