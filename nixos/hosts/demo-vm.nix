@@ -1,5 +1,5 @@
-# The whole appliance in a virtual machine, everything simulated: `nix run .#nixosConfigurations.demo-vm.config.system.build.vm`,
-# then http://localhost:8642.
+# The whole appliance in a virtual machine, everything simulated. `nix run` it by its long name,
+# .#nixosConfigurations.demo-vm.config.system.build.vm, and look at http://localhost:8642.
 { modulesPath, ... }:
 
 {

@@ -9,6 +9,7 @@
 let
   cfg = config.nixel.cache;
   harmonia = "127.0.0.1:5000";
+  inTheClear = builtins.filter (url: !lib.hasPrefix "https://" url) (lib.attrNames cfg.from);
   # A file of the configuration would be copied to the store, where everybody could read it.
   secret = lib.types.externalPath;
 in
@@ -69,11 +70,10 @@ in
     {
       assertions = [
         {
-          assertion = builtins.all (lib.hasPrefix "https://") (lib.attrNames cfg.from);
+          assertion = inTheClear == [ ];
           message = ''
-            nixel.cache.from: ${
-              lib.concatStringsSep ", " (builtins.filter (url: !lib.hasPrefix "https://" url) (lib.attrNames cfg.from))
-            } is not reached over TLS. Set addresses that begin with https://.
+            nixel.cache.from: ${lib.concatStringsSep ", " inTheClear} is not reached over TLS.
+            Set addresses that begin with https://.
           '';
         }
       ];

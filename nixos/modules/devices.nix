@@ -34,18 +34,42 @@ let
       }
     );
 
-  ofSerial =
-    device: lib.optionalString (device.serial != null) '', ATTRS{serial}=="${device.serial}"'';
+  rule = lib.concatStringsSep ", ";
+  # A serial line is a device below the USB one; a DAQ is the USB device itself.
+  usbIs =
+    attribute: device:
+    [
+      ''${attribute}{idVendor}=="${device.vendor}"''
+      ''${attribute}{idProduct}=="${device.product}"''
+    ]
+    ++ lib.optional (device.serial != null) ''${attribute}{serial}=="${device.serial}"'';
+  given = name: group: [
+    ''SYMLINK+="nixel/${name}"''
+    ''GROUP="${group}"''
+    ''MODE="0660"''
+  ];
   serialRule =
-    name: device:
-    ''SUBSYSTEM=="tty", ATTRS{idVendor}=="${device.vendor}", ATTRS{idProduct}=="${device.product}"${ofSerial device}, SYMLINK+="nixel/${name}", GROUP="nixel-serial", MODE="0660"'';
+    name: device: rule ([ ''SUBSYSTEM=="tty"'' ] ++ usbIs "ATTRS" device ++ given name "nixel-serial");
   daqRule =
     name: device:
-    ''SUBSYSTEM=="usb", ENV{DEVTYPE}=="usb_device", ATTR{idVendor}=="${device.vendor}", ATTR{idProduct}=="${device.product}"${
-      builtins.replaceStrings [ "ATTRS{" ] [ "ATTR{" ] (ofSerial device)
-    }, SYMLINK+="nixel/${name}", GROUP="nixel-daq", MODE="0660"'';
+    rule (
+      [
+        ''SUBSYSTEM=="usb"''
+        ''ENV{DEVTYPE}=="usb_device"''
+      ]
+      ++ usbIs "ATTR" device
+      ++ given name "nixel-daq"
+    );
 
-  identity = device: "${device.vendor}:${device.product}:${toString device.serial}";
+  identity =
+    device:
+    lib.concatStringsSep ":" (
+      [
+        device.vendor
+        device.product
+      ]
+      ++ lib.optional (device.serial != null) device.serial
+    );
   twice =
     let
       all = map identity (lib.attrValues cfg.serial);

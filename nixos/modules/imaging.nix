@@ -13,7 +13,7 @@ let
   hardening = import ../lib/hardening.nix;
 
   loopback = host: host == "localhost" || host == "::1" || lib.hasPrefix "127." host;
-  port = if lib.hasInfix ":" cfg.address then "[${cfg.address}]:${toString cfg.port}" else "${cfg.address}:${toString cfg.port}";
+  host = if lib.hasInfix ":" cfg.address then "[${cfg.address}]" else cfg.address;
 
   # Whom the instrument file says the service must speak to.
   hosts = lib.unique (
@@ -29,7 +29,10 @@ let
   );
   beyond = builtins.filter (
     host:
-    if loopback host then !builtins.elem "localhost" cfg.reach else builtins.all (to: to == "localhost") cfg.reach
+    if loopback host then
+      !builtins.elem "localhost" cfg.reach
+    else
+      builtins.all (to: to == "localhost") cfg.reach
   ) hosts;
 in
 {
@@ -145,7 +148,7 @@ in
       description = "nixel imaging service";
       wantedBy = [ "sockets.target" ];
       socketConfig = {
-        ListenStream = port;
+        ListenStream = "${host}:${toString cfg.port}";
         # An address that a cable has yet to bring does not keep the socket from coming up.
         FreeBind = true;
       };

@@ -1,5 +1,5 @@
-# The instrument: one TOML file, from typed settings or written by hand, checked by the program itself when the system is
-# built. Safety daemon, imaging service and virtual scanner all read this one file.
+# The instrument: one TOML file, from typed settings or written by hand, checked by the program itself when the system
+# is built. Safety daemon, imaging service and virtual scanner all read this one file.
 {
   config,
   lib,
@@ -145,7 +145,7 @@ in
         assertion = simulated || !(tables.safety.surveillance.simulated or false);
         message = ''
           nixel.instrument.settings.safety.surveillance.simulated is true although the instrument is a real one.
-          Real outputs need a real surveillance unit: set it to false and name its serial line as path.
+          Real outputs need a real surveillance unit. Set it to false, and path to its serial line.
         '';
       }
       {

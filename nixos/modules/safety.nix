@@ -169,7 +169,8 @@ in
           LimitRTPRIO = 10;
           SystemCallFilter = hardening.SystemCallFilter ++ [ "sched_setscheduler" ];
 
-          # A control loop that waits for a page from disk is late: its memory is never swapped, nor taken under pressure.
+          # A control loop that waits for a page from disk is late: its memory is never swapped, nor taken when
+          # others want it.
           LimitMEMLOCK = "infinity";
           MemorySwapMax = 0;
           MemoryMin = "64M";

@@ -93,6 +93,7 @@ in
         IPAddressAllow = [ "localhost" ];
 
         # Hardware does not wait for a program: its surveillance unit runs just above the safety daemon.
+        Nice = -10;
         RestrictRealtime = false;
         LimitRTPRIO = 20;
         SystemCallFilter = hardening.SystemCallFilter ++ [ "sched_setscheduler" ];
