@@ -1,0 +1,110 @@
+# The lensless microscope on a Raspberry Pi. Which board is the caller's (nixos/hosts/default.nix).
+{
+  imports = [ ./microscope-card.nix ];
+
+  networking.hostName = "microscope";
+  nixpkgs.hostPlatform = "aarch64-linux";
+  system.stateVersion = "26.05";
+
+  # The sensor is named rather than found: a camera that is not there is then an error, not another camera.
+  hardware.raspberry-pi.configtxt = {
+    settings.all.camera_auto_detect = false;
+    deviceTreeOverlays.all = [
+      { vc4-kms-v3d = { }; }
+      { imx219 = { }; }
+    ];
+  };
+
+  nixel = {
+    base = {
+      enable = true;
+      # The longest that the board's watchdog can wait.
+      watchdog = "15s";
+      rootSize = "256M";
+    };
+    devices = {
+      enable = true;
+      camera = true;
+      gpio = true;
+    };
+
+    # Simulated, and it says so: the sensor is in the device tree, but no adapter reads it yet.
+    instrument.settings = {
+      instrument = {
+        name = "microscope";
+        kind = "microscope";
+        description = "Simulated lensless microscope with an IMX219 sensor";
+        simulated = true;
+      };
+      devices = {
+        camera = {
+          adapter = "virtual-camera";
+          sensor = "imx219";
+          exposure = "2 ms";
+          gain = 1.0;
+        };
+        light.adapter = "virtual-light";
+      };
+      microscope = {
+        wavelength = "532 nm";
+        medium_index = 1.0;
+        pixel_size = "1.12 um";
+        shape = [
+          2464
+          3280
+        ];
+        distance_range = [
+          "0.3 mm"
+          "3 mm"
+        ];
+        limits = {
+          exposure = "100 ms";
+          on_time = "10 s";
+        };
+      };
+      safety = {
+        rate = "100 Hz";
+        lease = "500 ms";
+        operator_group = "nixel-operator";
+        surveillance = {
+          adapter = "serial-surveillance";
+          path = "/run/nixel/surveillance";
+          simulated = true;
+        };
+        interlocks = {
+          lid = {
+            kind = "boolean";
+            source = "digital:0";
+            healthy = true;
+            max_age = "250 ms";
+            message = "the lid is open";
+          };
+          cpu-temperature = {
+            kind = "limit";
+            source = "analog:0";
+            unit = "degC";
+            warn = "70 degC";
+            trip = "80 degC";
+            max_age = "250 ms";
+          };
+        };
+        outputs.light = {
+          sink = "ac";
+          gated_by = [
+            "lid"
+            "cpu-temperature"
+          ];
+        };
+      };
+    };
+  };
+
+  services.nixel = {
+    safety.enable = true;
+    imaging = {
+      enable = true;
+      # Its camera is on a ribbon cable: there is nothing to reach over a network.
+      reach = [ ];
+    };
+  };
+}

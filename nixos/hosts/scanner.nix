@@ -1,0 +1,146 @@
+# The Magnetic Particle Imaging scanner's workstation.
+{
+  imports = [ ./scanner-disk.nix ];
+
+  networking.hostName = "scanner";
+  nixpkgs.hostPlatform = "x86_64-linux";
+  system.stateVersion = "26.05";
+
+  boot = {
+    loader = {
+      systemd-boot.enable = true;
+      # Nobody changes how an instrument starts from its keyboard.
+      systemd-boot.editor = false;
+      systemd-boot.configurationLimit = 10;
+      efi.canTouchEfiVariables = true;
+    };
+    initrd.availableKernelModules = [
+      "ahci"
+      "nvme"
+      "sd_mod"
+      "usb_storage"
+      "usbhid"
+      "xhci_pci"
+    ];
+  };
+  hardware.enableRedistributableFirmware = true;
+
+  # The data acquisition has a cable and a network to itself.
+  systemd.network.networks."10-daq" = {
+    matchConfig.Name = "enp2s0";
+    address = [ "10.10.0.1/24" ];
+    linkConfig.RequiredForOnline = false;
+  };
+
+  nixel = {
+    base.enable = true;
+    gpu.enable = true;
+    devices = {
+      enable = true;
+      serial.surveillance = {
+        vendor = "0403";
+        product = "6001";
+      };
+    };
+
+    instrument.settings = {
+      instrument = {
+        name = "scanner";
+        kind = "scanner";
+        description = "Two-dimensional MPI scanner";
+        simulated = false;
+      };
+      devices = {
+        daq = {
+          adapter = "scpi-daq";
+          control = "10.10.0.2:5025";
+          data = "10.10.0.2:5026";
+          timeout = "2 s";
+          drive_field_per_volt = [
+            "20 mT/V"
+            "20 mT/V"
+          ];
+        };
+        robot = {
+          adapter = "scpi-robot";
+          daq = "daq";
+          home = [
+            "0 mm"
+            "0 mm"
+          ];
+          travel = [
+            "-15 mm"
+            "15 mm"
+          ];
+        };
+      };
+      scanner = {
+        base_frequency = "2.5 MHz";
+        dividers = [
+          102
+          96
+        ];
+        drive_field = [
+          "12 mT"
+          "12 mT"
+        ];
+        gradient = [
+          "-1.25 T/m"
+          "-1.25 T/m"
+          "2.5 T/m"
+        ];
+        receive_channels = 2;
+        samples_per_period = 1632;
+        limits = {
+          drive_field = "14 mT";
+          transmit_time = "120 s";
+        };
+      };
+      safety = {
+        rate = "100 Hz";
+        lease = "500 ms";
+        operator_group = "nixel-operator";
+        surveillance = {
+          adapter = "serial-surveillance";
+          path = "/dev/nixel/surveillance";
+        };
+        interlocks = {
+          coil-temperature = {
+            kind = "limit";
+            source = "analog:0";
+            unit = "degC";
+            warn = "50 degC";
+            trip = "60 degC";
+            max_age = "250 ms";
+          };
+          emergency-stop = {
+            kind = "boolean";
+            source = "digital:0";
+            healthy = true;
+            max_age = "250 ms";
+            message = "the emergency stop is pulled";
+          };
+        };
+        outputs.amplifier = {
+          sink = "ac";
+          gated_by = [
+            "coil-temperature"
+            "emergency-stop"
+          ];
+        };
+      };
+    };
+  };
+
+  services.nixel = {
+    safety = {
+      enable = true;
+      devices = [ "char-ttyUSB" ];
+      deviceGroups = [ "nixel-serial" ];
+    };
+    imaging = {
+      enable = true;
+      reach = [ "10.10.0.2" ];
+    };
+  };
+}

@@ -1,0 +1,187 @@
+# The safety daemon: the only process that may energise anything.
+{
+  config,
+  lib,
+  pkgs,
+  utils,
+  ...
+}:
+
+let
+  cfg = config.services.nixel.safety;
+  hardening = import ../lib/hardening.nix;
+  inherit (config.nixel.instrument) tables;
+  simulated = tables.safety.surveillance.simulated or false;
+  missingGroups = builtins.filter (group: !(config.users.groups ? ${group})) cfg.deviceGroups;
+in
+{
+  imports = [ ./instrument.nix ];
+
+  options.services.nixel.safety = {
+    enable = lib.mkEnableOption "the safety daemon, which alone may energise the instrument's outputs";
+
+    package = lib.mkOption {
+      type = lib.types.package;
+      default = pkgs.python3Packages.nixel-safety;
+      defaultText = lib.literalExpression "pkgs.python3Packages.nixel-safety";
+      example = lib.literalExpression "pkgs.python3Packages.nixel-safety";
+      description = "The daemon's own package and nothing that imaging needs, so that its closure stays small.";
+    };
+
+    operatorGroup = lib.mkOption {
+      type = lib.types.str;
+      default = "nixel-operator";
+      example = "nixel-operator";
+      description = "Whose members may arm and reset. The group is created; anyone may stop.";
+    };
+
+    devices = lib.mkOption {
+      type = lib.types.listOf (lib.types.strMatching "/dev/.+|(char|block)-.+");
+      default = [ ];
+      example = [ "char-ttyUSB" ];
+      description = ''
+        The devices that the daemon may open, as systemd's `DeviceAllow=` names them. Prefer a class (`char-ttyUSB`,
+        `char-gpiochip`) for what can be unplugged: a path is looked up once, when the daemon starts. A simulated
+        surveillance unit needs none.
+      '';
+    };
+
+    deviceGroups = lib.mkOption {
+      type = lib.types.listOf lib.types.str;
+      default = [ "dialout" ];
+      example = [ "nixel-serial" ];
+      description = "The groups that own those devices.";
+    };
+
+    surveillance = lib.mkOption {
+      type = lib.types.nullOr lib.types.str;
+      default = null;
+      example = "/dev/nixel/surveillance";
+      description = "The serial line of the surveillance unit, if it is another one than the instrument file names.";
+    };
+
+    watchdog = lib.mkOption {
+      type = lib.types.strMatching "[0-9]+(ms|s)";
+      default = "1s";
+      example = "500ms";
+      description = ''
+        How long the control loop may stand still until systemd ends the daemon. The surveillance unit itself opens
+        its relay long before, when the heartbeat stops.
+      '';
+    };
+
+    socket = lib.mkOption {
+      type = lib.types.str;
+      default = "/run/nixel/safety.sock";
+      readOnly = true;
+      example = "/run/nixel/safety.sock";
+      description = "Where the daemon listens. For other modules to read.";
+    };
+
+    events = lib.mkOption {
+      type = lib.types.str;
+      default = "/var/lib/nixel-safety/events.jsonl";
+      readOnly = true;
+      example = "/var/lib/nixel-safety/events.jsonl";
+      description = "Its event log, a JSON object a line. For other modules to read.";
+    };
+  };
+
+  config = lib.mkIf cfg.enable {
+    assertions = [
+      {
+        assertion = tables == { } || simulated || cfg.devices != [ ];
+        message = ''
+          services.nixel.safety.devices is empty, so the daemon could not open the surveillance unit of a real instrument.
+          Set services.nixel.safety.devices = [ "char-ttyUSB" ], or whichever device its serial line is.
+        '';
+      }
+      {
+        assertion = cfg.devices == [ ] || missingGroups == [ ];
+        message = ''
+          services.nixel.safety.deviceGroups names ${lib.concatStringsSep ", " missingGroups}, which no module creates.
+          Enable nixel.devices, or set services.nixel.safety.deviceGroups to the groups that own the devices.
+        '';
+      }
+    ];
+
+    environment.systemPackages = [ cfg.package ];
+
+    users = {
+      users.nixel-safety = {
+        isSystemUser = true;
+        group = "nixel-safety";
+        description = "nixel safety daemon";
+      };
+      groups = {
+        nixel-safety = { };
+        ${cfg.operatorGroup} = { };
+      };
+    };
+
+    systemd.services.nixel-safety = {
+      description = "nixel safety daemon";
+      wantedBy = [ "multi-user.target" ];
+      # It comes up latched and energises nothing, so there is no limit to how often it may come up again.
+      unitConfig.StartLimitIntervalSec = 0;
+
+      serviceConfig =
+        hardening
+        // {
+          Type = "notify";
+          NotifyAccess = "main";
+          WatchdogSec = cfg.watchdog;
+          Restart = "always";
+          RestartSec = "1s";
+          TimeoutStopSec = "5s";
+          User = "nixel-safety";
+          Group = "nixel-safety";
+          RuntimeDirectory = "nixel";
+          RuntimeDirectoryMode = "0755";
+          StateDirectory = "nixel-safety";
+          StateDirectoryMode = "0750";
+          ExecStart = utils.escapeSystemdExecArgs (
+            [
+              (lib.getExe' cfg.package "nixel-safetyd")
+              "--instrument"
+              config.nixel.instrument.path
+              "--socket"
+              cfg.socket
+              "--events"
+              cfg.events
+              "--operator-group"
+              cfg.operatorGroup
+            ]
+            ++ lib.optionals (cfg.surveillance != null) [
+              "--surveillance"
+              cfg.surveillance
+            ]
+          );
+
+          # Support reads the event log, others do not.
+          UMask = "0027";
+
+          # The peers' users and groups decide who may arm; a user namespace would show all of them as nobody.
+          PrivateUsers = false;
+
+          # The daemon asks for SCHED_RR 10 itself, for its own threads, and says in its log whether it got it.
+          RestrictRealtime = false;
+          LimitRTPRIO = 10;
+          SystemCallFilter = hardening.SystemCallFilter ++ [ "sched_setscheduler" ];
+
+          # A control loop that waits for a page from disk is late: its memory is never swapped, nor taken when
+          # others want it.
+          LimitMEMLOCK = "infinity";
+          MemorySwapMax = 0;
+          MemoryMin = "64M";
+          OOMScoreAdjust = -1000;
+        }
+        // lib.optionalAttrs (cfg.devices != [ ]) {
+          # Real devices stand in the real /dev; all but the named ones are refused by the device policy.
+          PrivateDevices = false;
+          DeviceAllow = map (device: "${device} rw") cfg.devices;
+          SupplementaryGroups = cfg.deviceGroups;
+        };
+    };
+  };
+}

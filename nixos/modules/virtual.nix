@@ -1,0 +1,103 @@
+# The virtual scanner as a unit, behind the wires that the real one would have.
+{
+  config,
+  lib,
+  pkgs,
+  utils,
+  ...
+}:
+
+let
+  cfg = config.nixel.instrument.virtual;
+  hardening = import ../lib/hardening.nix;
+  inherit (config.nixel.instrument) tables;
+  line = "/run/nixel-virtual/surveillance";
+  daq = lib.findFirst (device: (device.adapter or null) == "scpi-daq") null (
+    lib.attrValues (tables.devices or { })
+  );
+in
+{
+  imports = [
+    ./instrument.nix
+    ./safety.nix
+  ];
+
+  options.nixel.instrument.virtual = {
+    enable = lib.mkEnableOption "the virtual scanner, for an instrument that says it is simulated";
+
+    package = lib.mkOption {
+      type = lib.types.package;
+      default = pkgs.nixel;
+      defaultText = lib.literalExpression "pkgs.nixel";
+      example = lib.literalExpression "pkgs.nixel";
+      description = "The package that has nixel-virtual-scanner.";
+    };
+  };
+
+  config = lib.mkIf cfg.enable {
+    assertions = [
+      {
+        assertion = tables.instrument.simulated or false;
+        message = ''
+          nixel.instrument.virtual.enable puts a virtual scanner behind an instrument that says it is real.
+          Set nixel.instrument.settings.instrument.simulated = true, or nixel.instrument.virtual.enable = false.
+        '';
+      }
+      {
+        assertion = daq != null;
+        message = ''
+          nixel.instrument.virtual.enable needs a scanner with a DAQ: the virtual scanner listens where that DAQ is reached.
+          Set nixel.instrument.settings.devices.daq with adapter = "scpi-daq", or nixel.instrument.virtual.enable = false.
+        '';
+      }
+      {
+        assertion = config.services.nixel.safety.enable;
+        message = ''
+          nixel.instrument.virtual.enable needs the safety daemon, at the other end of the virtual surveillance unit's line.
+          Set services.nixel.safety.enable = true.
+        '';
+      }
+    ];
+
+    services.nixel.safety.surveillance = lib.mkDefault line;
+
+    systemd.services.nixel-virtual-scanner = lib.mkIf (daq != null) {
+      description = "nixel virtual scanner";
+      wantedBy = [ "multi-user.target" ];
+      before = [ "nixel-safety.service" ];
+      serviceConfig = hardening // {
+        Type = "exec";
+        Restart = "on-failure";
+        # A pseudo-terminal belongs to whoever made it, and the safety daemon has to open it.
+        User = "nixel-safety";
+        Group = "nixel-safety";
+        RuntimeDirectory = "nixel-virtual";
+        ExecStart = utils.escapeSystemdExecArgs [
+          (lib.getExe' cfg.package "nixel-virtual-scanner")
+          "--instrument"
+          config.nixel.instrument.path
+          "--control"
+          daq.control
+          "--data"
+          daq.data
+          "--surveillance-link"
+          line
+        ];
+
+        # It stands for hardware on a network, though on one that ends at this machine.
+        PrivateNetwork = false;
+        RestrictAddressFamilies = [
+          "AF_UNIX"
+          "AF_INET"
+        ];
+        IPAddressAllow = [ "localhost" ];
+
+        # Hardware does not wait for a program: its surveillance unit runs just above the safety daemon.
+        Nice = -10;
+        RestrictRealtime = false;
+        LimitRTPRIO = 20;
+        SystemCallFilter = hardening.SystemCallFilter ++ [ "sched_setscheduler" ];
+      };
+    };
+  };
+}

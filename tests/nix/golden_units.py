@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""The systemd units as they are rendered, and the copies that are kept for review.
+
+python tests/nix/golden_units.py        writes the copies in tests/nix/golden anew
+"""
+
+import json
+import re
+
+import nix_tools
+
+FOLDER = nix_tools.ROOT / "tests" / "nix" / "golden"
+# Which units of which machine: a real instrument, one that needs no network at all, and the simulated one.
+UNITS = {
+    "scanner": ("nixel-imaging.service", "nixel-imaging.socket", "nixel-safety.service"),
+    "microscope": ("nixel-imaging.service", "nixel-imaging.socket", "nixel-safety.service"),
+    "demo-vm": (
+        "nixel-imaging.service",
+        "nixel-imaging.socket",
+        "nixel-safety.service",
+        "nixel-virtual-scanner.service",
+    ),
+}
+
+
+def rendered():
+    """The units' text by (machine, unit)."""
+    apply = f"""machines:
+      builtins.mapAttrs
+        (machine: builtins.foldl' (found: unit: found // {{
+          ${{unit}} = machines.${{machine}}.config.systemd.units.${{unit}}.text;
+        }}) {{ }})
+        (builtins.fromJSON {json.dumps(json.dumps(UNITS))})"""
+    found = nix_tools.evaluate("nixosConfigurations", apply=apply)
+    return {(machine, unit): text for machine, units in found.items() for unit, text in units.items()}
+
+
+def normalised(text):
+    """A unit without what changes with every nixpkgs: hashes and versions of store paths, and empty lines."""
+
+    def path(match):
+        name = re.sub(r"-\d[\w.+]*(-\d+)?$", "", match[1])
+        return f"/nix/store/{re.sub(r'^python3[.][0-9]+-', 'python3-', name)}"
+
+    text = re.sub(r"/nix/store/[0-9a-z]{32}-([\w.+?=-]+)", path, text)
+    return "\n".join(line for line in text.splitlines() if line) + "\n"
+
+
+def main():
+    """Write the copies anew."""
+    for (machine, unit), text in rendered().items():
+        (FOLDER / machine).mkdir(parents=True, exist_ok=True)
+        (FOLDER / machine / unit).write_text(normalised(text))
+        print(FOLDER / machine / unit)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""The machines: each is a whole system that instantiates, and its instrument is one that the programs accept."""
+
+import json
+from pathlib import Path
+
+import nix_tools
+import pytest
+
+from nixel.acquisition.instrument import Instrument
+from nixel.acquisition.instrument_file import validate
+from nixel.safety.config import parse
+
+HOSTS = ("demo-vm", "microscope", "microscope-pi5", "scanner")
+IMAGES = {
+    "x86_64-linux": ["scanner-image"],
+    "aarch64-linux": ["microscope-image", "microscope-pi5-image"],
+}
+# Nothing has to be built before it can be evaluated.
+NO_IFD = ("--option", "allow-import-from-derivation", "false")
+
+FACTS = """machines: builtins.mapAttrs (_: machine: {
+  toplevel = machine.config.system.build.toplevel.drvPath;
+  inherit (machine.config) warnings;
+  inherit (machine.config.nixel.instrument) tables;
+  platform = machine.config.nixpkgs.hostPlatform.system;
+  root = machine.config.fileSystems."/".fsType;
+  etc = machine.config.system.etc.overlay;
+  ports = machine.config.networking.firewall.allowedTCPPorts;
+  watchdog = machine.config.systemd.settings.Manager.RuntimeWatchdogSec;
+  overlays = machine.config.hardware.raspberry-pi.configtxt.deviceTreeOverlays or { };
+}) machines"""
+
+
+@pytest.fixture(scope="module")
+def hosts(nixpkgs):
+    text = nixpkgs.flake("eval --json", "nixosConfigurations", "--apply", FACTS, *NO_IFD)
+    return json.loads(text)
+
+
+def test_every_machine_is_known_here(hosts):
+    assert set(hosts) == set(HOSTS)
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_a_whole_system_instantiates(hosts, name):
+    derivation = hosts[name]["toplevel"]
+    assert derivation.startswith("/nix/store/")
+    assert derivation.endswith(".drv")
+    assert nix_tools.on_host(derivation).is_file()
+    assert hosts[name]["warnings"] == []
+
+
+@pytest.mark.parametrize(("system", "image"), [(s, i) for s, images in IMAGES.items() for i in images])
+def test_an_image_instantiates(nixpkgs, system, image):
+    derivation = nixpkgs.flake("eval --raw", f"packages.{system}.{image}.drvPath", *NO_IFD)
+    assert nix_tools.on_host(derivation).is_file()
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_the_programs_accept_the_instrument(hosts, name):
+    tables = hosts[name]["tables"]
+    instrument = validate(Instrument, tables, name)
+    guarded = parse(tables, Path(name))
+    assert guarded.simulated == instrument.simulated
+
+
+def test_only_the_scanner_is_real(hosts):
+    real = {name for name, facts in hosts.items() if not facts["tables"]["instrument"]["simulated"]}
+    assert real == {"scanner"}
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_a_machine_is_read_only_by_design(hosts, name):
+    facts = hosts[name]
+    assert facts["root"] == "tmpfs"
+    assert facts["etc"]["enable"]
+    assert not facts["etc"]["mutable"]
+    assert facts["watchdog"]
+
+
+def test_the_platforms(hosts):
+    assert {name: facts["platform"] for name, facts in hosts.items()} == {
+        "demo-vm": "x86_64-linux",
+        "microscope": "aarch64-linux",
+        "microscope-pi5": "aarch64-linux",
+        "scanner": "x86_64-linux",
+    }
+
+
+def test_a_real_instrument_opens_no_port_by_itself(hosts):
+    assert hosts["scanner"]["ports"] == []
+
+
+def test_the_camera_is_in_the_device_tree(hosts):
+    for name in ("microscope", "microscope-pi5"):
+        assert {"imx219": {}} in hosts[name]["overlays"]["all"]
+
+
+CONSUMER = """{
+  inputs.nixel.url = "flake:nixel";
+  outputs = { nixel, ... }@inputs:
+    let
+      template = (import ./flake-of-template.nix).outputs inputs;
+      system = nixel.inputs.nixpkgs.lib.nixosSystem;
+      alone = _: module: (system {
+        modules = [ module { nixpkgs.hostPlatform = "x86_64-linux"; } ];
+      }).options;
+    in {
+      bench = {
+        toplevel = template.nixosConfigurations.bench.config.system.build.toplevel.drvPath;
+        inherit (template.nixosConfigurations.bench.config.nixel.instrument) tables;
+      };
+      modules = builtins.mapAttrs
+        (name: module: builtins.attrNames (alone name module).nixel
+          ++ builtins.attrNames ((alone name module).services.nixel or { }))
+        nixel.nixosModules;
+    };
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def consumer(nixpkgs, tmp_path_factory):
+    """A flake of somebody who uses ours: what the template says, and each module by itself."""
+    folder = tmp_path_factory.mktemp("consumer")
+    template = nix_tools.ROOT / "nixos" / "template" / "flake.nix"
+    (folder / "flake-of-template.nix").write_text(template.read_text())
+    (folder / "flake.nix").write_text(CONSUMER)
+    inputs = ["--override-input", "nixel", f"git+file://{nix_tools.ROOT}"]
+    for name in nix_tools.TREES:
+        inputs += ["--override-input", f"nixel/{name}", f"path:{nix_tools.in_store(name)}"]
+
+    def evaluate(attribute):
+        command = ("nix", "eval", "--json", f"path:{folder}#{attribute}", "--no-write-lock-file", "--offline")
+        return json.loads(nix_tools.run(*command, *inputs, *NO_IFD))
+
+    return evaluate
+
+
+def test_the_template_is_a_whole_system(consumer):
+    bench = consumer("bench")
+    assert nix_tools.on_host(bench["toplevel"]).is_file()
+    assert validate(Instrument, bench["tables"], "template").simulated
+    assert parse(bench["tables"], Path("template")).simulated
+
+
+def test_each_module_can_be_had_by_itself(consumer):
+    brings = consumer("modules")
+    for name in ("base", "cache", "devices", "gpu", "instrument"):
+        assert name in brings[name]
+    for name in ("safety", "imaging"):
+        assert name in brings[name]
