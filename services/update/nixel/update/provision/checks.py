@@ -29,7 +29,7 @@ class Wrong:
 Check = Callable[[str], str | Wrong]
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_LOCALE = re.compile(r"(?:C|[a-z]{2,3}_[A-Z]{2}(?:@[a-z]+)?)\.UTF-8(?:@[a-z]+)?")
+_LOCALE = re.compile(r"(?:C|[a-z]{2,3}_[A-Z]{2})\.UTF-8")
 _ZONE = re.compile(r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+){0,2}")
 _INTERFACE = re.compile(r"[a-z0-9*?._-]{1,15}")
 _PSK = re.compile(r"[0-9a-fA-F]{64}")

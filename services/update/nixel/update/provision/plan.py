@@ -134,12 +134,12 @@ def commands(present: Collection[str]) -> list[tuple[str, ...]]:
     """
     found: list[tuple[str, ...]] = []
     if HOST_NAME in present:
-        # The service manager read /etc/hostname before the persistent folder was there, or before it was written.
+        # On the first start the service manager read /etc/hostname before it was written.
         found.append(("hostname", "-F", HOST_NAME))
     if CONSOLE in present:
         found.append(("systemctl", "restart", "systemd-vconsole-setup.service"))
     if PASSWORDS in present:
-        # userborn makes /etc/shadow before any file system but the root is mounted; it reads the hashes now.
+        # On the first start userborn made /etc/shadow before the hashes were there; it does so again.
         found.append(("systemctl", "restart", "userborn.service"))
     return found
 
