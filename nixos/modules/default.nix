@@ -1,7 +1,10 @@
 # The modules by name; `default` brings all of them, each doing nothing until it is enabled.
 { inputs }:
 let
-  modules = { };
+  modules = {
+    provisioning = ./provisioning.nix;
+    support = ./support.nix;
+  };
 in
 modules
 // {

@@ -75,8 +75,9 @@ def test_every_value_stands_where_the_system_looks_for_it(machine):
     assert machine.at(f"{PASSWORDS}/technician").read_text() == SHA512 + "\n"
 
 
-def test_secrets_are_root_s_alone_and_keys_are_readable_by_sshd(machine):
-    umask = os.umask(0)
+@pytest.mark.parametrize("mask", [0, 0o077])
+def test_secrets_are_root_s_alone_and_keys_are_readable_by_sshd(machine, mask):
+    umask = os.umask(mask)
     try:
         machine.apply()
     finally:
