@@ -8,7 +8,9 @@ let
     gpu = ./gpu.nix;
     imaging = ./imaging.nix;
     instrument = ./instrument.nix;
+    provisioning = ./provisioning.nix;
     safety = ./safety.nix;
+    support = ./support.nix;
     virtual = ./virtual.nix;
   };
   # Our packages, once, however many of the modules are imported.

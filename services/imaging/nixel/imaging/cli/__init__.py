@@ -35,6 +35,11 @@ def safety(context: typer.Context) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "nixel.safety", *context.args])
 
 
+def support(context: typer.Context) -> None:
+    """Put what a helper from afar needs into one file; no images, no secrets."""
+    os.execv(sys.executable, [sys.executable, "-m", "nixel.update.support", *context.args])
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
@@ -64,6 +69,10 @@ app.command(
     rich_help_panel=_CARE,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
 )(safety)
+app.command(
+    rich_help_panel=_CARE,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)(support)
 app.command(rich_help_panel=_CARE)(serve)
 app.add_typer(simulate, name="simulate", rich_help_panel=_CARE)
 app.command(hidden=True)(openapi)
