@@ -1,4 +1,5 @@
-# A file on the boot partition names the machine and gives an account its password and key, once; a wrong one does nothing.
+# A file on the boot partition names the machine and gives an account its password and key, once; a wrong one changes
+# nothing.
 {
   nodes.machine =
     { lib, pkgs, ... }:
