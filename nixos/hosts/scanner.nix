@@ -35,6 +35,8 @@
   nixel = {
     base.enable = true;
     gpu.enable = true;
+    provisioning.enable = true;
+    support.enable = true;
     devices = {
       enable = true;
       serial.surveillance = {

@@ -1,4 +1,4 @@
-"""Which of the Nix tiers can run here; what cannot is skipped with the reason, which the test run repeats at its end."""
+"""Which of the Nix tiers can run here; what cannot is skipped with its reason, which the run repeats at its end."""
 
 import nix_tools
 import pytest
