@@ -40,6 +40,12 @@ in
     "/var" = part "var";
     # U-Boot reads what to start from the card, so that is where a new system has to say so.
     "/boot" = part "boot";
+    # The one partition that a person can write on another machine: nixel.toml is put there. (The image's module would
+    # mount it only when asked to, and for everyone to read.)
+    "/boot/firmware".options = lib.mkForce [
+      "nofail"
+      "umask=0077"
+    ];
   };
 
   # The image's module would bring the drivers of every machine there is, and this kernel is one board's.

@@ -22,6 +22,11 @@
       watchdog = "15s";
       rootSize = "256M";
     };
+    provisioning = {
+      enable = true;
+      bootPartition = "/boot/firmware";
+    };
+    support.enable = true;
     devices = {
       enable = true;
       camera = true;
