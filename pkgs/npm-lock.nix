@@ -10,28 +10,28 @@
 let
   inherit (packageLock) packages;
 
-  # A list of names, each of which may be excluded by "!".
+  # A list of names, or of names that are excluded by "!"; an empty one allows everything.
   allows =
     listed: value:
     lib.elem value listed
-    || (
-      lib.all (lib.hasPrefix "!") listed && !lib.elem "!${value}" listed
-    );
-  fits = entry: lib.all (key: !(entry ? ${key}) || allows entry.${key} platform.${key}) (lib.attrNames platform);
+    || (lib.all (lib.hasPrefix "!") listed && !lib.elem "!${value}" listed);
+  fits =
+    entry: lib.all (key: allows (entry.${key} or [ ]) platform.${key}) (lib.attrNames platform);
 
   # Where node finds a dependency of the package at `path`: beside it or in a folder above, or nowhere.
   locate =
     path: name:
     let
       candidate = lib.optionalString (path != "") "${path}/" + "node_modules/${name}";
-      parent = lib.concatStringsSep "/node_modules/" (lib.init (lib.splitString "/node_modules/" "/${path}"));
+      folders = lib.splitString "/node_modules/" "/${path}";
+      parent = lib.removePrefix "/" (lib.concatStringsSep "/node_modules/" (lib.init folders));
     in
     if packages ? ${candidate} then
       [ candidate ]
     else if path == "" then
       [ ]
     else
-      locate (lib.removePrefix "/" parent) name;
+      locate parent name;
 
   needs =
     path:

@@ -27,16 +27,20 @@ let
   };
 
   fetch =
-    path: { version, integrity, ... }@entry:
+    path:
+    { version, integrity, ... }@entry:
     let
       name = entry.name or (lib.last (lib.splitString "node_modules/" path));
+      package = "${name}@${version}";
     in
     stdenvNoCC.mkDerivation {
       name = "${lib.strings.sanitizeDerivationName name}-${version}.tgz";
       nativeBuildInputs = [ nodejs ];
       buildCommand = ''
-        export HOME=$TMPDIR NODE_EXTRA_CA_CERTS="''${NODE_EXTRA_CA_CERTS:-${cacert}/etc/ssl/certs/ca-bundle.crt}"
-        npm pack --ignore-scripts --no-progress --loglevel=error ${lib.escapeShellArg "${name}@${version}"}
+        export HOME=$TMPDIR
+        : "''${NODE_EXTRA_CA_CERTS:=${cacert}/etc/ssl/certs/ca-bundle.crt}"
+        export NODE_EXTRA_CA_CERTS
+        npm pack --ignore-scripts --no-progress --loglevel=error ${lib.escapeShellArg package}
         mv ./*.tgz $out
       '';
       outputHash = integrity;

@@ -23,8 +23,7 @@ let
     "services/update"
     "services/imaging"
   ];
-  ours =
-    packages: map (folder: packages.${"nixel-" + baseNameOf folder}) folders;
+  ours = packages: map (folder: packages.${"nixel-" + baseNameOf folder}) folders;
   environment = python3.withPackages (
     packages:
     lib.subtractLists (ours packages) (lib.concatMap (each: each.dependencies) (ours packages))
@@ -42,9 +41,10 @@ let
       name: entry:
       let
         parts = lib.splitString ":" entry;
+        call = "import sys, ${lib.head parts} as it; sys.exit(it.${lib.last parts}())";
       in
       writeShellScriptBin name ''
-        exec ${lib.getExe environment} -c 'import sys; from ${lib.head parts} import ${lib.last parts} as main; sys.exit(main())' "$@"
+        exec ${lib.getExe environment} -c '${call}' "$@"
       ''
     ) ((lib.importTOML (../. + "/${folder}/pyproject.toml")).project.scripts or { })
   ) folders;
@@ -64,6 +64,7 @@ mkShell {
     top=$(git rev-parse --show-toplevel 2>/dev/null || pwd)
     export PYTHONPATH=${lib.concatMapStringsSep ":" (folder: "$top/${folder}") folders}
     unset top
-    echo "nixel: pytest, ruff, mypy and the commands (nixel, nixel-safetyd, ...) run on this checkout; make page builds the page"
+    echo "nixel: pytest, ruff, mypy and our commands (nixel, ...) run on this checkout; make page" \
+      "builds the page"
   '';
 }

@@ -33,8 +33,9 @@ let
         line:
         let
           found = builtins.match "Requires-Dist: ([A-Za-z0-9._-]+)(.*)" line;
+          always = found != null && !lib.hasInfix "extra ==" (lib.last found);
         in
-        lib.optional (found != null && !lib.hasInfix "extra ==" (lib.last found)) (spelled (lib.head found))
+        lib.optional always (spelled (lib.head found))
       ) (lib.splitString "\n" (builtins.readFile "${info}/METADATA"))
     );
 
@@ -72,8 +73,11 @@ let
             runHook preInstall
             target=$out/${python.sitePackages}
             mkdir -p $target $out/bin
-            for top in $(cut -d, -f1 ${info}/RECORD | cut -d/ -f1 | grep -vE '^(\.\.|__pycache__)$' | sort -u); do
-              ln -s ${site}/$top $target/
+            cut -d, -f1 ${info}/RECORD | cut -d/ -f1 | sort -u | while read -r top; do
+              case $top in
+                .. | __pycache__) ;;
+                *) ln -s ${site}/$top $target/ ;;
+              esac
             done
             runHook postInstall
           '';
@@ -82,6 +86,8 @@ let
         }
       )
     ) installed;
+
+  start = prev.path + "/pkgs/development/interpreters/python/sitecustomize.py";
 in
 {
   pythonPackagesExtensions = prev.pythonPackagesExtensions ++ [ extension ];
@@ -101,8 +107,7 @@ in
       /usr/bin/python3.13 -m venv --without-pip $out
       rm $out/bin/[Aa]ctivate*
       packages=$out/${prev.python313.sitePackages}
-      sed 's/^in_venv = .*/in_venv = False/' ${prev.path}/pkgs/development/interpreters/python/sitecustomize.py \
-        > $packages/nixpkgs_start.py
+      sed 's/^in_venv = .*/in_venv = False/' ${start} > $packages/nixpkgs_start.py
       grep -q '^in_venv = False' $packages/nixpkgs_start.py
       echo 'import nixpkgs_start' > $packages/nixpkgs_start.pth
       runHook postInstall
