@@ -13,3 +13,6 @@ pkgs:
     nixel-update
     ;
 }
+// pkgs.lib.optionalAttrs (pkgs.stdenv.hostPlatform.system == "x86_64-linux") {
+  inherit (pkgs) slicer;
+}
