@@ -15,6 +15,9 @@ let
     let
       inherit (prev) lib;
 
+      # One file of nixpkgs, without the tree around it.
+      file = name: /. + "${nixpkgs}/${name}";
+
       # Programs of /usr under the name of the package that has them in nixpkgs.
       standIn =
         name: programs: attributes:
@@ -55,17 +58,17 @@ let
 
       dpkg = prev.makeSetupHook {
         name = "dpkg";
-      } "${prev.path}/pkgs/by-name/dp/dpkg/setup-hook.sh";
+      } (file "pkgs/by-name/dp/dpkg/setup-hook.sh");
 
       auto-patchelf = prev.runCommand "auto-patchelf" { } ''
-        install -Dm755 ${prev.path}/pkgs/by-name/au/auto-patchelf/source/auto-patchelf.py $out/bin/auto-patchelf
+        install -Dm755 ${file "pkgs/by-name/au/auto-patchelf/source/auto-patchelf.py"} $out/bin/auto-patchelf
       '';
       autoPatchelfHook = prev.makeSetupHook {
         name = "auto-patchelf-hook";
         propagatedBuildInputs = [ final.auto-patchelf ];
       } (
         prev.writeText "hook" ''
-          source ${prev.path}/pkgs/by-name/au/autoPatchelfHook/auto-patchelf.sh
+          source ${file "pkgs/by-name/au/autoPatchelfHook/auto-patchelf.sh"}
           knowLibc() { export NIX_BINTOOLS=${libc}; }
           postInstallHooks+=(knowLibc)
         ''

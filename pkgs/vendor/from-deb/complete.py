@@ -7,6 +7,7 @@ import fnmatch
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -19,9 +20,11 @@ from elftools.elf.sections import SymbolTableSection
 class Elf:
     """What the loader reads of a program or library: what it needs, what it defines, what it leaves to others."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.needed, self.defined, self.undefined = [], set(), set()
+        self.needed: list[str] = []
+        self.defined: set[str] = set()
+        self.undefined: set[str] = set()
         with path.open("rb") as stream:
             elf = ELFFile(stream)
             self.machine = elf["e_machine"], elf.elfclass
@@ -33,7 +36,7 @@ class Elf:
                 elif isinstance(section, SymbolTableSection) and section.name == ".dynsym":
                     self._read(section)
 
-    def _read(self, symbols):
+    def _read(self, symbols: SymbolTableSection) -> None:
         for symbol in symbols.iter_symbols():
             if not symbol.name or symbol["st_info"]["bind"] == "STB_LOCAL":
                 continue
@@ -44,12 +47,12 @@ class Elf:
 
 
 @cache
-def read(path):
+def read(path: Path) -> Elf:
     """A program or library, read once."""
     return Elf(path)
 
 
-def search_folders():
+def search_folders() -> list[Path]:
     """Where a needed library is looked for: the package itself, what it declares, the C library."""
     own = sorted({path.parent for path in deb.OUT.rglob("*.so*")})
     support = Path(os.environ["NIX_BINTOOLS"]) / "nix-support"
@@ -57,7 +60,7 @@ def search_folders():
     return [*own, *map(Path, deb.DECLARED["libraryFolders"]), libc]
 
 
-def find(name, machine):
+def find(name: str, machine: tuple[str, int]) -> Path | None:
     """The file that a needed library is, or None."""
     for folder in search_folders():
         path = folder / name
@@ -66,12 +69,12 @@ def find(name, machine):
     return None
 
 
-def may(what, patterns):
+def may(what: str, patterns: list[str]) -> bool:
     """Whether one of the patterns allows it."""
     return any(fnmatch.fnmatchcase(what, pattern) for pattern in patterns)
 
 
-def readable(symbol):
+def readable(symbol: str) -> str:
     """A C++ symbol as a person writes it."""
     if not symbol.startswith("_Z") or not shutil.which("c++filt"):
         return symbol
@@ -79,22 +82,26 @@ def readable(symbol):
     return f"{plain} ({symbol})"
 
 
-def add_needs():
+def add_needs() -> list[str]:
     """Write the declared needs into the files; returns the problems."""
     problems = []
     for name, libraries in deb.DECLARED["alsoNeeds"].items():
         path = deb.OUT / name
         if not path.is_file() or path.is_symlink() or not deb.is_elf(path):
-            problems.append(f'alsoNeeds."{name}": the package has no program or library of that name (a link is none).')
+            problems.append(
+                f'alsoNeeds."{name}": the package has no program or library of that name (a link is none).'
+            )
             continue
         for library in libraries:
             subprocess.run(["patchelf", "--add-needed", library, str(path)], check=True)
     return problems
 
 
-def whole(elf):
+def whole(elf: Elf) -> tuple[list[Elf], list[str]]:
     """A file with all that it needs, and the names of what only the machine that runs it has."""
-    found, missing, waiting = {}, [], [elf]
+    found: dict[Path, Elf] = {}
+    missing: list[str] = []
+    waiting = [elf]
     while waiting:
         current = waiting.pop(0)
         if current.path in found:
@@ -109,7 +116,7 @@ def whole(elf):
     return list(found.values()), missing
 
 
-def provider(symbol, elf):
+def provider(symbol: str, elf: Elf) -> str | None:
     """The name of a library within reach that defines the symbol, or None."""
     for folder in search_folders():
         for path in sorted(folder.glob("*.so*")):
@@ -120,19 +127,19 @@ def provider(symbol, elf):
     return None
 
 
-def missing_libraries(elf):
+def missing_libraries(elf: Elf) -> Iterator[str]:
     """What is said of libraries that are nowhere."""
     for name in elf.needed:
         if find(name, elf.machine) or may(name, deb.DECLARED["mayStayMissing"]):
             continue
         yield (
             f"{deb.short(elf.path)} needs {name}, which neither the package nor its `libraries` have.\n"
-            f"    Add the package that has it to `libraries` (nix-locate --top-level --whole-name lib/{name} finds it), or,\n"
-            f"    if it comes with the machine's hardware: mayStayMissing = [ \"{name}\" ];"
+            f"    Add the package that has it to `libraries` (nix-locate --top-level --whole-name lib/{name}\n"
+            f'    finds it), or, if it comes with the machine\'s hardware: mayStayMissing = [ "{name}" ];'
         )
 
 
-def missing_symbols(elf):
+def missing_symbols(elf: Elf) -> Iterator[str]:
     """What is said of symbols that no needed library defines."""
     everything, missing = whole(elf)
     defined = set().union(*(each.defined for each in everything))
@@ -150,12 +157,12 @@ def missing_symbols(elf):
             yield message + f'    {library} does: alsoNeeds."{deb.short(elf.path)}" = [ "{library}" ];'
         else:
             yield message + (
-                "    Nor does any in `libraries`: add the package that does, and name its library in `alsoNeeds`; or, if\n"
-                f'    the program that loads this file brings it: symbolsFromHost = [ "{symbol}" ];'
+                "    Nor does any in `libraries`: add the package that does, and name its library in\n"
+                f'    `alsoNeeds`; or, if the program that loads this file brings it: symbolsFromHost = [ "{symbol}" ];'
             )
 
 
-def main():
+def main() -> None:
     """Add, then check."""
     deb.refuse(add_needs())
     elves = [read(path) for path in deb.files() if deb.is_elf(path)]
@@ -165,7 +172,9 @@ def main():
     ours = [elf for elf in elves if elf.dynamic and elf.machine == loader.machine]
     if elves and not ours:
         kinds = ", ".join(sorted({elf.machine[0] for elf in elves}))
-        deb.refuse([f"Everything in it is for another machine ({kinds}; this is {loader.machine[0]}): another .deb?"])
+        deb.refuse(
+            [f"Everything in it is for another machine ({kinds}; this is {loader.machine[0]}): another .deb?"]
+        )
     deb.refuse([problem for elf in ours for problem in missing_libraries(elf)])
     deb.refuse([problem for elf in ours for problem in missing_symbols(elf)])
 

@@ -6,7 +6,7 @@ import json
 import deb
 
 
-def main():
+def main() -> None:
     """Look through every file as bytes."""
     places = json.loads(deb.PLACES.read_text())
     if not places:
@@ -22,8 +22,8 @@ def main():
         if named:
             problems.append(
                 f"{name} still names {', '.join(named)}, and a path in a program cannot grow into the store's.\n"
-                f'    If it is harmless: mayNameOldPlaces = [ "{name}" ];  If the program reads from there at run time:\n'
-                "    package it with fhs instead, which gives it that place."
+                f'    If it is harmless: mayNameOldPlaces = [ "{name}" ];\n'
+                "    If the program reads from there when it runs, package it with fhs, which gives it that place."
             )
     deb.refuse(problems)
 

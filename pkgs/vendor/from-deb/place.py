@@ -14,15 +14,17 @@ from pathlib import Path
 import deb
 
 
-def contents(root):
+def contents(root: Path) -> dict[str, Path]:
     """Old place to entry, of everything that the .deb has; parents before children."""
     return {"/" + str(path.relative_to(root)): path for path in sorted(root.rglob("*"))}
 
 
-def place(entries):
+def place(entries: dict[str, Path]) -> tuple[dict[str, Path], list[str]]:
     """Copy the files; returns old place to new place of the vendor's own, and the problems."""
-    places, problems, taken = {}, [], {}
-    links = []
+    places: dict[str, Path] = {}
+    taken: dict[Path, str] = {}
+    problems: list[str] = []
+    links: list[tuple[str, Path, Path]] = []
     for old, entry in entries.items():
         new = deb.new_place(old)
         if entry.is_symlink():
@@ -33,7 +35,9 @@ def place(entries):
                 places[old] = new
             continue
         elif new in taken:
-            problems.append(f"{old} and {taken[new]} would both become {deb.short(new)}: their .deb needs its own expression.")
+            problems.append(
+                f"{old} and {taken[new]} would both become {deb.short(new)}: their .deb needs its own expression."
+            )
         else:
             new.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(entry, new)
@@ -41,16 +45,18 @@ def place(entries):
         taken[new] = old
         places[old] = new
     for old, entry, new in links:
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(old), os.readlink(entry)))
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(old), entry.readlink()))
         if target not in entries:
-            problems.append(f"{old} is a link to {target}, which the .deb does not have: another package's file?")
+            problems.append(
+                f"{old} is a link to {target}, which the .deb does not have: another package's file?"
+            )
         elif deb.new_place(target) != new:
             new.parent.mkdir(parents=True, exist_ok=True)
             new.symlink_to(deb.new_place(target))
     return places, problems
 
 
-def correct_text(path, data, places):
+def correct_text(path: Path, data: bytes, places: dict[str, Path]) -> None:
     """A text's paths become the new places."""
     corrected = deb.mentions(places).sub(lambda match: str(places[match[0].decode()]).encode(), data)
     if corrected != data:
@@ -58,7 +64,7 @@ def correct_text(path, data, places):
         print(f"from-deb: {deb.short(path)}: paths corrected")
 
 
-def correct_elf(path, data, libraries):
+def correct_elf(path: Path, data: bytes, libraries: dict[str, Path]) -> set[str]:
     """The paths by which a program opens its own libraries become their names; returns the folders to look in."""
     folders = set()
     for old, new in libraries.items():
@@ -73,7 +79,7 @@ def correct_elf(path, data, libraries):
     return folders
 
 
-def link_programs():
+def link_programs() -> list[str]:
     """Bring the declared programs into bin/; returns the problems."""
     problems = []
     for program in deb.DECLARED["programs"]:
@@ -87,7 +93,7 @@ def link_programs():
     return problems
 
 
-def main():
+def main() -> None:
     """Place, correct, link, and note what the later steps need."""
     places, problems = place(contents(Path.cwd()))
     deb.refuse(problems)
