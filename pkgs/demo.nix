@@ -5,4 +5,8 @@ writeShellApplication {
   name = "nixel-demo";
   runtimeInputs = [ nixel ];
   text = ''exec nixel demo "$@"'';
+  meta = {
+    description = "The whole instrument, simulated: a scan, a picture, the page";
+    inherit (nixel.meta) platforms;
+  };
 }

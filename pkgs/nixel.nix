@@ -1,4 +1,7 @@
-# The commands, with the page beside them.
+# The commands, in one environment and with the page beside them.
+#
+# For a person's shell and for the imaging service. The safety daemon's unit takes nixel-safety alone, whose closure
+# holds no NumPy and no web framework.
 {
   lib,
   makeWrapper,
@@ -12,11 +15,17 @@ let
     packages.nixel-imaging
     packages.nixel-update
   ]);
+  inherit (python3.pkgs.nixel-imaging) version;
 in
-runCommand "nixel-${environment.pkgs.nixel-imaging.version}"
+runCommand "nixel-${version}"
   {
+    inherit version;
+    pname = "nixel";
     nativeBuildInputs = [ makeWrapper ];
-    passthru = { inherit environment; };
+    passthru = {
+      inherit environment;
+      page = nixel-page;
+    };
     meta = {
       description = "An imaging instrument, from the scan to a picture that can say what made it";
       mainProgram = "nixel";
@@ -25,7 +34,8 @@ runCommand "nixel-${environment.pkgs.nixel-imaging.version}"
   }
   ''
     mkdir -p $out/bin
-    for command in nixel nixel-safety nixel-safetyd nixel-update nixel-virtual-scanner; do
-      makeWrapper ${environment}/bin/$command $out/bin/$command --set-default NIXEL_PAGE ${nixel-page}
+    makeWrapper ${environment}/bin/nixel $out/bin/nixel --set-default NIXEL_PAGE ${nixel-page}
+    for command in nixel-safety nixel-safetyd nixel-update nixel-virtual-scanner; do
+      ln -s ${environment}/bin/$command $out/bin/
     done
   ''

@@ -1,19 +1,70 @@
-# `nix develop`: what `make` needs, of this very nixpkgs.
+# `nix develop`: everything that our packages, their tests and the page need, of this very nixpkgs, and our packages from
+# the checkout itself, so that an edit is there at once.
 {
+  chromium,
   gnumake,
+  lib,
   mkShell,
+  mypy,
   nodejs,
   python3,
-  shellcheck,
+  ruff,
+  shellcheck-minimal,
   uv,
+  writeShellScriptBin,
 }:
 
+let
+  folders = [
+    "src/physics"
+    "src/acquisition"
+    "src/reconstruction"
+    "services/safety"
+    "services/update"
+    "services/imaging"
+  ];
+  ours = packages: map (folder: packages.${"nixel-" + baseNameOf folder}) folders;
+  environment = python3.withPackages (
+    packages:
+    lib.subtractLists (ours packages) (lib.concatMap (each: each.dependencies) (ours packages))
+    ++ [
+      packages.hypothesis
+      packages.playwright
+      packages.pytest
+      packages.pytest-timeout
+    ]
+  );
+  # The commands of our packages' pyproject.toml, run from the checkout.
+  commands = lib.concatMap (
+    folder:
+    lib.mapAttrsToList (
+      name: entry:
+      let
+        parts = lib.splitString ":" entry;
+        call = "import sys, ${lib.head parts} as it; sys.exit(it.${lib.last parts}())";
+      in
+      writeShellScriptBin name ''
+        exec ${lib.getExe environment} -c '${call}' "$@"
+      ''
+    ) ((lib.importTOML (../. + "/${folder}/pyproject.toml")).project.scripts or { })
+  ) folders;
+in
 mkShell {
-  packages = [
+  packages = commands ++ [
+    chromium
+    environment
     gnumake
+    mypy
     nodejs
-    python3
-    shellcheck
+    ruff
+    shellcheck-minimal
     uv
   ];
+  shellHook = ''
+    top=$(git rev-parse --show-toplevel 2>/dev/null || pwd)
+    export PYTHONPATH=${lib.concatMapStringsSep ":" (folder: "$top/${folder}") folders}
+    unset top
+    echo "nixel: pytest, ruff, mypy and our commands (nixel, ...) run on this checkout; make page" \
+      "builds the page"
+  '';
 }

@@ -14,22 +14,38 @@
   description,
   dependencies ? [ ],
   nativeCheckInputs ? [ ],
+  # Files that the tests read, beside the package and the tests themselves.
+  testFiles ? [ ],
+  pytestFlags ? [ ],
   ...
 }@arguments:
 
+let
+  # Python's bytecode appears in a checkout by running it, and must not make it another source.
+  sources = lib.fileset.fileFilter (file: !file.hasExt "pyc");
+in
 buildPythonPackage (
-  {
+  removeAttrs arguments [
+    "name"
+    "folder"
+    "description"
+    "testFiles"
+  ]
+  // {
     pname = "nixel-${name}";
     version = (lib.importTOML (folder + "/pyproject.toml")).project.version;
     pyproject = true;
 
     src = lib.fileset.toSource {
       root = folder;
-      fileset = lib.fileset.unions [
-        (folder + "/pyproject.toml")
-        (folder + "/nixel")
-        (folder + "/tests")
-      ];
+      fileset = lib.fileset.unions (
+        [
+          (folder + "/pyproject.toml")
+          (sources (folder + "/nixel"))
+          (sources (folder + "/tests"))
+        ]
+        ++ testFiles
+      );
     };
 
     build-system = [ setuptools ];
@@ -40,7 +56,21 @@ buildPythonPackage (
       pytest-timeout
     ]
     ++ nativeCheckInputs;
-    pytestFlags = [ "--import-mode=importlib" ];
+    # As in the workspace's pyproject.toml, which is not here.
+    pytestFlags = [
+      "--import-mode=importlib"
+      "--timeout=300"
+    ]
+    ++ pytestFlags;
+    # What is tested is what was installed. A Unix socket's path is short (107 bytes), and a build folder may not be.
+    preCheck = ''
+      rm -r nixel
+      TMPDIR=$(mktemp -d /tmp/nixel.XXXXXX)
+    '';
+    postCheck = ''
+      rm -rf "$TMPDIR"
+      TMPDIR=$NIX_BUILD_TOP
+    '';
 
     pythonImportsCheck = [ "nixel.${name}" ];
 
@@ -49,11 +79,4 @@ buildPythonPackage (
       platforms = lib.platforms.linux;
     };
   }
-  // removeAttrs arguments [
-    "name"
-    "folder"
-    "description"
-    "dependencies"
-    "nativeCheckInputs"
-  ]
 )

@@ -2,6 +2,7 @@
   callPackage,
   nixel-physics,
   numpy,
+  pillow,
   scipy,
 }:
 
@@ -14,4 +15,5 @@ callPackage ./distribution.nix { } {
     numpy
     scipy
   ];
+  nativeCheckInputs = [ pillow ];
 }

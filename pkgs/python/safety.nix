@@ -10,4 +10,6 @@ callPackage ./distribution.nix { } {
   description = "The safety daemon of nixel, its client and its command line";
   dependencies = [ pyserial ];
   nativeCheckInputs = [ hypothesis ];
+  # It reads the instruments that nixel-acquisition ships, which is no part of this source.
+  disabledTests = [ "test_the_shipped_instruments_are_right" ];
 }

@@ -23,7 +23,11 @@ class NixError(AssertionError):
 def run(*command, timeout=1800):
     """Run a program where Nix is, and return what it printed."""
     done = subprocess.run(
-        [str(ROOT / "tools" / "nix"), *map(str, command)], capture_output=True, text=True, check=False, timeout=timeout
+        [str(ROOT / "tools" / "nix"), *map(str, command)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
     )
     if done.returncode != 0:
         raise NixError(f"{' '.join(map(str, command))}\n{done.stderr}")

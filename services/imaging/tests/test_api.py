@@ -58,7 +58,7 @@ def test_a_finished_scan_is_all_there(http):
     assert record["inputs"] == {"measurement": dataset["sha256"], "calibration": calibration["sha256"]}
     assert record["seed"] == dataset["provenance"]["seed"] == 4
     assert record["simulated"] is True
-    assert record["system"]["store_path"] is not None or "stand in" in record["system"]["note"]
+    assert record["system"]["store_path"] is not None or "in for the system" in record["system"]["note"]
     detail = http.get(f"/api/v1/runs/{run['id']}").json()
     assert [event["kind"] for event in detail["events"]] == [
         "queued",

@@ -27,7 +27,7 @@ _NO_PAGE = """<!doctype html><html lang="en"><title>nixel</title>
 <body style="font-family: sans-serif; max-width: 40em; margin: 4em auto">
 <h1>nixel</h1>
 <p>The service works, but its page is not built: that needs Node 20.19 or newer, and <code>make page</code>.
-Until then there is the <a href="/api/docs">interface</a> and the command <code>nixel</code>.</p>"""
+Until then there is the <a href="/api/openapi.json">interface</a> and the command <code>nixel</code>.</p>"""
 
 # The page loads nothing from elsewhere and is framed by nobody.
 _HEADERS = {
@@ -44,7 +44,8 @@ def _assemble() -> FastAPI:
         version=version("nixel-imaging"),
         description=DESCRIPTION,
         openapi_url="/api/openapi.json",
-        docs_url="/api/docs",
+        # The usual documentation pages load their scripts from elsewhere, which an appliance does not.
+        docs_url=None,
         redoc_url=None,
         responses=problems.RESPONSES,
     )
@@ -90,8 +91,7 @@ def create_app(service: ImagingService, *, page: Path | None = None, hosts: tupl
     @app.middleware("http")
     async def headers(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
         response = await call(request)
-        if not request.url.path.startswith("/api/docs"):
-            response.headers.update(_HEADERS)
+        response.headers.update(_HEADERS)
         return response
 
     if page is not None and (page / "index.html").is_file():

@@ -1,0 +1,63 @@
+"""Packages built for real by the private Nix, with the machine's own tools in the place of nixpkgs' (native.nix)."""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+
+import nix_tools
+
+EXPRESSION = nix_tools.ROOT / "tests" / "nix" / "native.nix"
+
+
+@functools.cache
+def prepare():
+    """What native.nix asks for, or why it cannot be had: (site, npm, "") or ("", "", reason)."""
+    done = subprocess.run(
+        [str(nix_tools.ROOT / "tools" / "nix-builders"), sys.executable],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        return "", "", done.stderr.strip().removeprefix("nixel: ")
+    site, npm = done.stdout.split()
+    return site, npm, ""
+
+
+@functools.cache
+def environment():
+    """npm's own settings of this machine, for whoever fetches a package inside the private Nix's root."""
+    asked = ["npm", "config", "get", "registry"]
+    registry = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    settings = {"npm_config_registry": registry}
+    certificates = os.environ.get("NODE_EXTRA_CA_CERTS")
+    if certificates:
+        # The root has certificates of its own at the same path.
+        copy = nix_tools.CACHE / "builders" / "certificates.crt"
+        shutil.copyfile(certificates, copy)
+        settings["NODE_EXTRA_CA_CERTS"] = str(copy)
+    return settings
+
+
+def build(attribute):
+    """Build an attribute of nixpkgs with our overlay; return its store path."""
+    site, npm, _ = prepare()
+    # What a builder without a sandbox wrote to the home that none has stops every later build.
+    shutil.rmtree(nix_tools.on_host("homeless-shelter"), ignore_errors=True)
+    settings = [f"{name}={value}" for name, value in environment().items()]
+    printed = nix_tools.run(
+        *("env", *settings),
+        *("nix", "build", "--no-link", "--print-out-paths", "--print-build-logs", "--impure", "--quiet"),
+        *("--file", EXPRESSION, attribute),
+        *("--argstr", "nixpkgs", nix_tools.in_store("nixpkgs")),
+        *("--argstr", "site", site),
+        *("--argstr", "npm", npm),
+    )
+    return printed.split()[-1]
+
+
+def closure(store_path):
+    """Everything that a store path needs to be there."""
+    return nix_tools.run("nix-store", "--query", "--requisites", store_path).split()
