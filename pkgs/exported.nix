@@ -3,6 +3,7 @@ pkgs:
 {
   default = pkgs.nixel;
   inherit (pkgs) nixel nixel-demo nixel-page;
+  inherit (pkgs) nixel-plugin-example-c nixel-plugin-example-rust;
   inherit (pkgs.python3Packages)
     nixel-acquisition
     nixel-imaging
@@ -11,4 +12,7 @@ pkgs:
     nixel-safety
     nixel-update
     ;
+}
+// pkgs.lib.optionalAttrs (pkgs.stdenv.hostPlatform.system == "x86_64-linux") {
+  inherit (pkgs) slicer;
 }
