@@ -11,6 +11,7 @@ let
     provisioning = ./provisioning.nix;
     safety = ./safety.nix;
     support = ./support.nix;
+    vendor = ./vendor.nix;
     virtual = ./virtual.nix;
   };
   # Our packages, once, however many of the modules are imported.
