@@ -2,6 +2,7 @@
 what cannot be set right is refused in words that say what to declare."""
 
 import base64
+import functools
 import json
 import re
 import shutil
@@ -47,7 +48,7 @@ def build(nixpkgs, deb, stubborn_deb):
     """Build an attribute of vendor.nix."""
     if vendor_build.why_not():
         pytest.skip(f"Nix, packages built for real: {vendor_build.why_not()}")
-    return lambda attribute: vendor_build.build(attribute, deb=deb, stubbornDeb=stubborn_deb)
+    return functools.partial(vendor_build.build, deb=deb, stubbornDeb=stubborn_deb)
 
 
 def dynamic(path):
@@ -151,6 +152,10 @@ class TestFromDeb:
         for part in says:
             assert part in str(refused.value)
         assert "docs/vendor.md" in str(refused.value)
+
+    def test_it_is_unfree_unless_it_says_otherwise(self, build):
+        with pytest.raises(nix_tools.NixError, match="unfree"):
+            build("luxmeter", unfree=False)
 
     def test_the_same_deb_makes_the_same_package(self, build, nixpkgs):
         package = build("luxmeter")

@@ -1,12 +1,18 @@
-# What test_vendor.py and test_plugins.py build for real; `nixpkgs` a tree, `deb` and `stubbornDeb` the example driver.
+# What test_vendor.py and test_plugins.py build for real.
 {
+  # As in native.nix.
   nixpkgs,
+  site,
+  npm,
+  # The example driver, without and with its stubborn program.
   deb ? null,
   stubbornDeb ? null,
 }:
 
 let
-  pkgs = import ./native-vendor.nix { inherit nixpkgs; };
+  pkgs = (import ./native.nix { inherit nixpkgs site npm; }).appendOverlays [
+    (import ./native-vendor.nix { inherit nixpkgs; })
+  ];
   inherit (pkgs) fromDeb zlib;
 
   package = pkgs.callPackage ./example-driver;

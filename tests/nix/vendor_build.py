@@ -1,8 +1,9 @@
-"""Vendor packages built for real by Nix with the machine's own tools (native-vendor.nix)."""
+"""Vendor packages built for real by the private Nix with the machine's own tools (vendor.nix)."""
 
 import functools
 import subprocess
 
+import native_build
 import nix_tools
 
 EXPRESSION = nix_tools.ROOT / "tests" / "nix" / "vendor.nix"
@@ -12,6 +13,9 @@ PROGRAMS = ("cargo", "dpkg-deb", "gcc", "make", "patchelf", "python3", "readelf"
 @functools.cache
 def why_not():
     """Why nothing can be built with the tools of the machine where Nix is, or nothing."""
+    *_, reason = native_build.prepare()
+    if reason:
+        return reason
     look = (
         'for each; do [ -x "/usr/bin/$each" ] || echo "$each"; done;'
         '/usr/bin/python3 -c "import elftools" 2>/dev/null || echo pyelftools'
@@ -20,13 +24,14 @@ def why_not():
     return f"where Nix is ({nix_tools.prefix()}), /usr lacks {', '.join(missing)}" if missing else ""
 
 
-def build(attribute, **files):
+def build(attribute, *, unfree=True, **files):
     """Build an attribute of vendor.nix; returns its store path. `files` are its arguments."""
-    arguments = [f"--argstr {name} {path}".split() for name, path in files.items()]
+    site, npm, _ = native_build.prepare()
+    arguments = {"nixpkgs": nix_tools.in_store("nixpkgs"), "site": site, "npm": npm, **files}
+    given = [part for name, value in arguments.items() for part in ("--argstr", name, value)]
     return nix_tools.run(
-        *("nix-build", "--no-out-link", EXPRESSION, "--attr", attribute),
-        *("--argstr", "nixpkgs", nix_tools.in_store("nixpkgs")),
-        *(each for pair in arguments for each in pair),
+        *("env", f"NIXPKGS_ALLOW_UNFREE={int(unfree)}"),
+        *("nix-build", "--no-out-link", EXPRESSION, "--attr", attribute, *given),
     ).strip()
 
 
