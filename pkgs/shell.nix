@@ -5,7 +5,6 @@
   gnumake,
   lib,
   mkShell,
-  mypy,
   nodejs,
   python3,
   ruff,
@@ -29,6 +28,7 @@ let
     lib.subtractLists (ours packages) (lib.concatMap (each: each.dependencies) (ours packages))
     ++ [
       packages.hypothesis
+      packages.mypy
       packages.playwright
       packages.pytest
       packages.pytest-timeout
@@ -54,7 +54,6 @@ mkShell {
     chromium
     environment
     gnumake
-    mypy
     nodejs
     ruff
     shellcheck-minimal
