@@ -41,10 +41,13 @@ let
       name: entry:
       let
         parts = lib.splitString ":" entry;
-        call = "import sys, ${lib.head parts} as it; sys.exit(it.${lib.last parts}())";
       in
       writeShellScriptBin name ''
-        exec ${lib.getExe environment} -c '${call}' "$@"
+        exec ${lib.getExe environment} -c '
+        import sys
+        from ${lib.head parts} import ${lib.last parts} as main
+        sys.argv[0] = "${name}"
+        sys.exit(main())' "$@"
       ''
     ) ((lib.importTOML (../. + "/${folder}/pyproject.toml")).project.scripts or { })
   ) folders;
