@@ -39,6 +39,6 @@ in
     start_all()
     server.wait_for_unit("nginx.service")
     client.wait_until_succeeds("curl --fail --silent https://server/nix-cache-info")
-    client.succeed("nix-store --realise ${pkgs.emptyFile} --store /root/other")
+    client.succeed("nix-store --realise ${pkgs.emptyFile} --store /tmp/other")
   '';
 }

@@ -11,11 +11,11 @@
 
   testScript = ''
     machine.wait_for_unit("sshd.service")
-    machine.succeed("ssh-keygen -q -t ed25519 -N ''' -f /root/key")
+    machine.succeed("ssh-keygen -q -t ed25519 -N ''' -f /tmp/key")
     for name in ("technician", "operator"):
-        machine.succeed(f"install -D -m 644 /root/key.pub /home/{name}/.ssh/authorized_keys")
+        machine.succeed(f"install -D -m 644 /tmp/key.pub /home/{name}/.ssh/authorized_keys")
         machine.succeed(f"chown -R {name} /home/{name}/.ssh")
-    ssh = "ssh -i /root/key -o StrictHostKeyChecking=no -o BatchMode=yes "
+    ssh = "ssh -i /tmp/key -o StrictHostKeyChecking=no -o BatchMode=yes "
     # A key that an account gave itself counts for nothing.
     machine.fail(ssh + "technician@localhost true")
     machine.succeed("sshd -T | grep -x 'passwordauthentication no'")
