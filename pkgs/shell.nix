@@ -1,4 +1,4 @@
-# `nix develop`: everything that our packages, their tests and the page need, of this very nixpkgs, and our packages from
+# `nix develop`: all that our packages, their tests and the page need, of this very nixpkgs, and our packages from
 # the checkout itself, so that an edit is there at once.
 {
   chromium,

@@ -225,11 +225,12 @@ class Jobs:
             self._publish(run_id)
 
     def _end(self, run_id: int, state: RunState, message: str) -> None:
+        text = f"Run {run_id}: {state}" + (f": {message}" if message else "")
         with self._context.database.session() as session:
             run = session.get_one(Run, run_id)
             run.state, run.message, run.finished_at = state, message, datetime.now(UTC)
-        text = f"Run {run_id}: {state}" + (f": {message}" if message else "")
-        self._context.record(str(state), text, run_id=run_id)
+            # In one transaction: who finds the run ended finds in its events why.
+            self._context.record(str(state), text, run_id=run_id, session=session)
         self._publish(run_id)
 
     def _publish(self, run_id: int) -> None:
