@@ -40,7 +40,13 @@ def why_no_nix():
     done = subprocess.run(
         [str(ROOT / "tools" / "nix"), "nix", "--version"], capture_output=True, text=True, check=False
     )
-    return "" if done.returncode == 0 else done.stderr.strip().removeprefix("nixel: ")
+    if done.returncode == 0:
+        return ""
+    # Only a reason in the tool's own words is one to leave the tier out; anything else is a fault of the tool.
+    words = done.stderr.strip().splitlines()
+    if done.returncode != 2 or not words or not words[-1].startswith("nixel: "):
+        raise NixError(f"tools/nix --version ended with {done.returncode}\n{done.stderr}")
+    return words[-1].removeprefix("nixel: ")
 
 
 @functools.cache
