@@ -20,7 +20,7 @@ from nixel.imaging.errors import UserError
 from nixel.imaging.parameters import ReconstructionParameters
 from nixel.imaging.reconstruct import Reconstructed, reconstruct
 from nixel.imaging.rendering import png
-from nixel.imaging.store import DataFolder, Dataset, DatasetKind, Picture, Run, RunKind
+from nixel.imaging.store import DataFolder, Dataset, DatasetKind, Picture, Run
 
 Report = Callable[[str, int, int], None]
 
@@ -95,7 +95,7 @@ def perform(context: Context, run_id: int, *, progress: Report, cancelled: Calla
     """
     with context.database.session() as session:
         run = session.get_one(Run, run_id)
-        kind = DatasetKind.CALIBRATION if run.kind is RunKind.CALIBRATION else DatasetKind.MEASUREMENT
+        kind = run.kind.dataset_kind
         protocol, parameters, calibration_id = run.protocol, run.reconstruction, run.calibration_id
         kept = session.scalar(select(Dataset.id).where(Dataset.run_id == run_id))
     if kept is None:
@@ -147,12 +147,7 @@ def adopt_whole_file(context: Context, run: Run) -> bool:
         known = session.scalar(select(Dataset.id).where(Dataset.run_id == run.id).limit(1))
     if known is not None or not path.is_file():
         return False
-    keep_dataset(
-        context,
-        run.id,
-        DatasetKind.CALIBRATION if run.kind is RunKind.CALIBRATION else DatasetKind.MEASUREMENT,
-        path,
-    )
+    keep_dataset(context, run.id, run.kind.dataset_kind, path)
     return True
 
 

@@ -13,7 +13,7 @@ from nixel.acquisition.instrument import load_instrument
 from nixel.acquisition.instrument_file import path_of
 from nixel.imaging.errors import UserError
 from nixel.imaging.processes import Child
-from nixel.safety.client import SafetyClient, SafetyRefused
+from nixel.safety.client import SafetyClient
 
 _PATIENCE = 20.0
 
@@ -90,20 +90,12 @@ class VirtualBench:
 
         Raises
         ------
-        UserError
+        SafetyRefused
             If the interlocks do not become healthy.
         """
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                self.safety.reset()
-                self.safety.arm()
-            except SafetyRefused as error:
-                if time.monotonic() > deadline:
-                    raise UserError(f"the safety daemon refuses: {error}") from error
-                time.sleep(0.05)
-            else:
-                return
+        self.safety.wait_until_healthy(_PATIENCE)
+        self.safety.reset()
+        self.safety.arm()
 
     def wait(self) -> None:
         """Return only when a part of the system has ended, with an error that says which.

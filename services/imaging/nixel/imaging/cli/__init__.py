@@ -5,7 +5,6 @@ Heavy libraries are imported by the command that needs them, so that `nixel --he
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,15 +28,19 @@ app = typer.Typer(
 _START, _LOOK, _CARE = "To begin", "Scans and pictures", "The instrument"
 
 
+def _hand_over(module: str, context: typer.Context) -> None:
+    """Become another distribution's own command line, so that there is one; it needs nothing of the imaging service."""
+    os.execv(sys.executable, [sys.executable, "-m", module, *context.args])
+
+
 def safety(context: typer.Context) -> None:
     """Talk to the safety daemon: status, watch, stop, arm, reset, explain."""
-    # The daemon's own command line, so that there is one; it needs nothing of the imaging service.
-    os.execv(sys.executable, [sys.executable, "-m", "nixel.safety", *context.args])
+    _hand_over("nixel.safety", context)
 
 
 def support(context: typer.Context) -> None:
     """Put what a helper from afar needs into one file; no images, no secrets."""
-    os.execv(sys.executable, [sys.executable, "-m", "nixel.update.support", *context.args])
+    _hand_over("nixel.update.support", context)
 
 
 def _version(wanted: bool) -> None:
@@ -65,14 +68,11 @@ app.command(rich_help_panel=_LOOK)(datasets)
 app.command(rich_help_panel=_LOOK)(pictures)
 app.command(rich_help_panel=_LOOK)(reproduce)
 app.command(rich_help_panel=_CARE)(instruments)
-app.command(
-    rich_help_panel=_CARE,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-)(safety)
-app.command(
-    rich_help_panel=_CARE,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-)(support)
+for handed_over in (safety, support):
+    app.command(
+        rich_help_panel=_CARE,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    )(handed_over)
 app.command(rich_help_panel=_CARE)(serve)
 app.add_typer(simulate, name="simulate", rich_help_panel=_CARE)
 app.command(hidden=True)(openapi)
@@ -118,4 +118,4 @@ def main() -> None:
         sys.exit(70)
 
 
-__all__ = ["Path", "app", "main"]
+__all__ = ["app", "main"]

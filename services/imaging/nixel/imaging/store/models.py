@@ -45,11 +45,23 @@ class Base(DeclarativeBase):
     }
 
 
+class DatasetKind(enum.StrEnum):
+    """What a dataset holds."""
+
+    CALIBRATION = "calibration"
+    MEASUREMENT = "measurement"
+
+
 class RunKind(enum.StrEnum):
     """What a run does."""
 
     CALIBRATION = "calibration"
     SCAN = "scan"
+
+    @property
+    def dataset_kind(self) -> DatasetKind:
+        """What a run of this kind measures."""
+        return DatasetKind.CALIBRATION if self is RunKind.CALIBRATION else DatasetKind.MEASUREMENT
 
 
 class RunState(enum.StrEnum):
@@ -66,13 +78,6 @@ class RunState(enum.StrEnum):
     def final(self) -> bool:
         """Whether the run will not change any more."""
         return self not in (RunState.QUEUED, RunState.RUNNING)
-
-
-class DatasetKind(enum.StrEnum):
-    """What a dataset holds."""
-
-    CALIBRATION = "calibration"
-    MEASUREMENT = "measurement"
 
 
 def _text_enum(kind: type[enum.StrEnum]) -> Enum:
