@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nixel.update.provision import disk
+from nixel.update import disk
 from nixel.update.provision.model import Known, Problem, Provision
 from nixel.update.provision.parse import parse
 from nixel.update.provision.plan import STATE, WIRELESS, Folder, Keep, Link, Write, plan
