@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nixel.update.cli import as_json
+from nixel.update.cli.status import as_json
 from nixel.update.system import BOOTED, DEFAULT, RUNNING, judge, look, resolve
 
 if TYPE_CHECKING:

@@ -1,39 +1,35 @@
-"""The command line of `nixel-update`."""
+"""`nixel-update status`: which system runs, and what the next start brings."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nixel.update.refusal import Refusal
 from nixel.update.system import judge, look
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import argparse
 
+    from nixel.update.cli.registry import Commands
     from nixel.update.system import Standing
 
 
-def parser() -> argparse.ArgumentParser:
-    """Describe the command line.
+def add(commands: Commands) -> None:
+    """Describe the command's arguments.
 
-    Returns
-    -------
-    argparse.ArgumentParser
-        Of nixel-update.
+    Parameters
+    ----------
+    commands
+        Where its parser is made.
     """
-    made = argparse.ArgumentParser(
-        prog="nixel-update", description="What this machine runs, and what its next start brings."
-    )
-    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    status = commands.add_parser("status", help="which system runs, and what the next start brings")
-    status.add_argument("--json", action="store_true", help="for programs")
-    status.add_argument(
+    parser = commands.add_parser("status", help="which system runs, and what the next start brings")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
         "--root", type=Path, default=Path("/"), metavar="DIR", help="look at the machine under DIR"
     )
-    return made
+    parser.set_defaults(run=run)
 
 
 def as_json(standing: Standing) -> dict[str, Any]:
@@ -65,36 +61,35 @@ def as_json(standing: Standing) -> dict[str, Any]:
     }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run nixel-update.
+def run(arguments: argparse.Namespace) -> int:
+    """Say which system runs.
 
     Parameters
     ----------
-    argv
-        The arguments; those of the process if `None`.
+    arguments
+        As parsed.
 
     Returns
     -------
     int
-        0, or 2 with one paragraph on stderr.
+        0.
+
+    Raises
+    ------
+    Refusal
+        If the machine cannot be looked at.
     """
-    arguments = parser().parse_args(argv)
     root: Path = arguments.root
     if not root.is_dir():
-        print(f"nixel-update: {root} is not a folder. Name the root folder of a machine.", file=sys.stderr)
-        return 2
+        raise Refusal(f"{root} is not a folder.", "Name the root folder of a machine.")
     try:
         standing = judge(look(root))
     except OSError as error:
-        why = f"{error.filename} cannot be read: {error.strerror}"
-        print(f"nixel-update: {why}. Run it as a user who may read it.", file=sys.stderr)
-        return 2
+        raise Refusal(
+            f"{error.filename} cannot be read: {error.strerror}.", "Run it as a user who may read it."
+        ) from error
     if arguments.json:
         print(json.dumps(as_json(standing), indent=2))
     else:
         print("\n".join(standing.sentences))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

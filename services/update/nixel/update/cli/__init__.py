@@ -1,0 +1,60 @@
+"""The command line of `nixel-update`: a module a command, and what all of them end with.
+
+Exit status 0: done, or nothing to do. 1: the update does not stand. 2: refused, and nothing was changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from nixel.update.cli import status
+from nixel.update.refusal import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nixel.update.cli.registry import Command
+
+# registry.py says how to add one.
+COMMANDS: tuple[Command, ...] = (status,)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+        Of nixel-update; what it parses carries the function that runs the command as `run`.
+    """
+    made = argparse.ArgumentParser(
+        prog="nixel-update", description="What this machine runs, and how it gets another system."
+    )
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add(commands)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run nixel-update.
+
+    Parameters
+    ----------
+    argv
+        The arguments; those of the process if `None`.
+
+    Returns
+    -------
+    int
+        The command's exit status; 2 with one paragraph on stderr if what was asked for is refused.
+    """
+    arguments = parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        return run(arguments)
+    except Refusal as refusal:
+        print(f"nixel-update: {refusal}", file=sys.stderr)
+        return 2
