@@ -1,0 +1,161 @@
+"""Carrying out what was asked for, in a unit that nobody's connection keeps alive; and going on where one died."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nixel.update import disk, here, request, unit
+from nixel.update.delivery import Delivery
+from nixel.update.live import Live
+from nixel.update.manifest import authentic, parse
+from nixel.update.refusal import Refusal
+from nixel.update.stick import layout
+from nixel.update.transaction.driver import Driver
+from nixel.update.transaction.history import History
+from nixel.update.transaction.journal import Journal
+from nixel.update.transaction.machine import begin
+from nixel.update.transaction.model import Kind, Moment
+
+if TYPE_CHECKING:
+    from nixel.update.config import Config
+    from nixel.update.here import Here
+    from nixel.update.request import Request
+    from nixel.update.transaction.model import Transaction
+
+UNIT = "nixel-update-trial"
+PROGRESS = Path("/run/nixel-update/progress.json")
+
+
+class Watched:
+    """Lets others see how far a copy is: a file in memory."""
+
+    def __init__(self, identifier: str) -> None:
+        self._identifier = identifier
+
+    def entered(self, transaction: Transaction) -> None:
+        """Nothing: the record itself can be seen."""
+
+    def copied(self, done: int, total: int) -> None:
+        """Note how far the copy is."""
+        disk.folder(PROGRESS.parent, 0o755)
+        new = PROGRESS.with_suffix(".new")
+        new.write_text(json.dumps({"id": self._identifier, "done": done, "total": total}))
+        new.replace(PROGRESS)
+
+
+def start(identifier: str, argv0: tuple[str, ...]) -> None:
+    """Have a request carried out by a unit of its own.
+
+    It is started again if it dies, and then ends what it had begun.
+
+    Parameters
+    ----------
+    identifier
+        The request's name.
+    argv0
+        How to call this program.
+
+    Raises
+    ------
+    Refusal
+        If systemd does not start it: most likely another update is running.
+    """
+    if unit.active(UNIT):
+        raise Refusal(
+            "Another update is running on this machine.", "Wait for its end; `nixel-update status` says how far it is."
+        )
+    properties = {
+        "Restart": "on-failure",
+        "RestartSec": "500ms",
+        # Refused, or done and not kept: both are ends.
+        "RestartPreventExitStatus": "1 2",
+        "StartLimitIntervalSec": "0",
+        "KillMode": "mixed",
+        "OOMScoreAdjust": "-900",
+        "RequiresMountsFor": "/nix /var",
+    }
+    try:
+        unit.start(UNIT, [*argv0, "run", identifier], properties, f"Update {identifier} of this machine's system")
+    except unit.UnitError as error:
+        raise Refusal(str(error), "Look at `systemctl status`, then try again.") from error
+
+
+def driver(settings: Config, identifier: str, delivery: Delivery | None) -> Driver:
+    """Make the driver of this machine.
+
+    Parameters
+    ----------
+    settings
+        Its settings.
+    identifier
+        The transaction's name.
+    delivery
+        Where its system comes from, if it is not in the store.
+
+    Returns
+    -------
+    Driver
+        Ready to run.
+    """
+    effects = Live(settings, identifier, delivery)
+    return Driver(effects, settings, Journal(settings.state), History(settings.state), Watched(identifier))
+
+
+def carry_out(identifier: str) -> Transaction | None:
+    """Do what was asked for, or end what a process that died had begun.
+
+    Parameters
+    ----------
+    identifier
+        The request's name.
+
+    Returns
+    -------
+    Transaction or None
+        As it ended, or as it is while the machine restarts; `None` if it had ended before.
+
+    Raises
+    ------
+    Refusal
+        If it is not done; the history says so too.
+    """
+    machine = here.look()
+    state = machine.config.state
+    asked = request.load(state, identifier)
+    if Journal(state).path.exists():
+        return driver(machine.config, identifier, None).resume()
+    if any(entry.id == identifier for entry in History(state).read().entries):
+        return None
+    delivery = _delivery(machine, asked) if asked.kind is Kind.INSTALL else None
+    new = here.side(asked.system) if delivery is None else here.offered(delivery.manifest)
+    drive = driver(machine.config, identifier, delivery)
+    effects = drive.effects
+    return drive.run(
+        begin(
+            identifier,
+            asked.kind,
+            asked.source,
+            machine.running,
+            new,
+            machine.default,
+            Moment(effects.now(), effects.boottime(), effects.boot_id()),
+            asks_confirmation=asked.asks_confirmation,
+        )
+    )
+
+
+def _delivery(machine: Here, asked: Request) -> Delivery:
+    """What was verified when it was asked for; its signature is looked at once more, for it has been on a disk."""
+    folder = request.folder(machine.config.state, asked.id)
+    try:
+        content = (folder / request.MANIFEST).read_bytes()
+        signature = (folder / request.SIGNATURE).read_bytes()
+    except OSError as error:
+        raise Refusal(f"{error.filename} cannot be read ({error.strerror}).", "Begin again.") from error
+    where = str(folder / request.MANIFEST)
+    authentic(content, signature, machine.trusted, where)
+    manifest = parse(content, where)
+    cache = None if asked.stick is None else f"file://{asked.stick}/{layout.CACHE}"
+    return Delivery(manifest, machine.nix, cache, machine.config.trusted_keys)

@@ -1,0 +1,132 @@
+"""How a system that was found good gets into this machine's store, and that it is there as it was signed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nixel.update.manifest.verify import some
+from nixel.update.nix import NixError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from nixel.update.manifest.model import Entry, Manifest
+    from nixel.update.nix import Nix
+
+# A batch is in the store when it is done: what a pulled stick or a power cut costs at most.
+_BATCH_BYTES = 64 * 1024 * 1024
+_BATCH_PATHS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A system on its way.
+
+    Attributes
+    ----------
+    manifest
+        What it consists of, as signed.
+    nix
+        The machine's store.
+    cache
+        Where the paths come from, as Nix names it; `None` if somebody has copied them into the store already.
+    trusted_keys
+        The keys of which one must have signed each path.
+    """
+
+    manifest: Manifest
+    nix: Nix
+    cache: str | None
+    trusted_keys: tuple[str, ...]
+
+    def bring(self, progress: Callable[[int, int], None]) -> None:
+        """Copy what is missing, and compare the store with what was signed.
+
+        Parameters
+        ----------
+        progress
+            Told the bytes done and the bytes in all.
+
+        Raises
+        ------
+        NixError
+            If it cannot be copied, or the store holds something else. What was copied stays, and is not copied again.
+        """
+        paths = [each.path for each in self.manifest.paths]
+        known = self.nix.path_info(paths)
+        missing = [each for each in self.manifest.paths if known.get(each.path) is None]
+        if missing and self.cache is not None:
+            self._copy(missing, progress)
+            known = self.nix.path_info(paths)
+            missing = [each for each in missing if known.get(each.path) is None]
+        if missing:
+            names = some([each.path for each in missing])
+            raise NixError(f"The store lacks {names}.", "Send or copy the system again: it continues.", "")
+        other = [each.path for each in self.manifest.paths if known[each.path].nar_hash != each.nar_hash]  # type: ignore[union-attr]
+        if other:
+            raise NixError(
+                f"The store's {some(other)} is not what was signed.",
+                "Do not use this machine's store: have it checked with `nix-store --verify --check-contents`.",
+                "",
+            )
+
+    def _copy(self, missing: Sequence[Entry], progress: Callable[[int, int], None]) -> None:
+        total = sum(each.nar_size for each in missing)
+        done = 0
+        progress(done, total)
+        for batch in batches(missing):
+            size = sum(each.nar_size for each in batch)
+            # Root may switch these checks off; here they are on, whatever the machine's own settings say.
+            self.nix.copy(
+                [each.path for each in batch],
+                *("--from", str(self.cache), "--option", "require-sigs", "true"),
+                *("--option", "trusted-public-keys", " ".join(self.trusted_keys)),
+                total=size,
+                progress=lambda moved, _, done=done: progress(done + moved, total),  # type: ignore[misc]
+            )
+            done += size
+            progress(done, total)
+
+
+def batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Order paths so that each comes after those that it names, in portions.
+
+    Parameters
+    ----------
+    entries
+        Paths of one closure; what they name elsewhere is in the store already.
+
+    Returns
+    -------
+    iterator of list of Entry
+        All of them, each once.
+    """
+    batch: list[Entry] = []
+    size = 0
+    for entry in _ordered({each.path: each for each in entries}):
+        batch.append(entry)
+        size += entry.nar_size
+        if size >= _BATCH_BYTES or len(batch) >= _BATCH_PATHS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _ordered(entries: Mapping[str, Entry]) -> Iterator[Entry]:
+    """Depth first without recursion: a chain of references may be longer than Python's stack."""
+    entered: set[str] = set()
+    left: set[str] = set()
+    for start in sorted(entries):
+        todo = [(start, False)]
+        while todo:
+            path, leave = todo.pop()
+            if leave:
+                if path not in left:
+                    left.add(path)
+                    yield entries[path]
+            elif path not in entered:
+                entered.add(path)
+                todo.append((path, True))
+                todo += [(each, False) for each in entries[path].references if each in entries and each not in entered]

@@ -1,0 +1,177 @@
+"""Watching an update that runs in a unit of its own, and telling a person how far it is."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from nixel.update import carry, progress, unit
+from nixel.update.refusal import Refusal
+from nixel.update.transaction.history import History
+from nixel.update.transaction.journal import Journal, UnreadableError
+from nixel.update.transaction.model import Stage, Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nixel.update.transaction.history import Entry
+
+_LOOK_EVERY_S = 0.1
+_PERCENT_EVERY_S = 1.0
+# A unit that is being started again is not there for a moment.
+_GONE_AFTER_S = 10.0
+_NOW = {
+    Stage.COPYING: "Copying the new system. This machine goes on as it is meanwhile.",
+    Stage.TRYING: "Starting the new system on trial.",
+    Stage.CHECKING: "Checking the instrument's health.",
+    Stage.CONFIRMING: "Healthy. Waiting for whoever sent it to come back and confirm.",
+    Stage.KEEPING: "Making it the system that the next start brings.",
+    Stage.REVERTING: "Going back to the old system.",
+    Stage.RESTARTING: "Restarting the machine, which brings the old system back.",
+}
+_VERDICTS = {
+    Verdict.KEPT: "DONE. The new system runs, and the next start brings it.",
+    Verdict.REVERTED: "TAKEN BACK. This machine runs its old system again.",
+    Verdict.REFUSED: "REFUSED. Nothing was changed.",
+    Verdict.FAILED: "NOT INSTALLED. This machine runs as before.",
+    Verdict.NOTHING: "NOTHING TO DO. This machine runs that system already.",
+    Verdict.STUCK: "THIS MACHINE NEEDS HELP.",
+}
+_STATUS = {Verdict.KEPT: 0, Verdict.NOTHING: 0, Verdict.REFUSED: 2}
+
+
+def status(verdict: Verdict) -> int:
+    """Say how a program ends whose update ended so.
+
+    Parameters
+    ----------
+    verdict
+        How it ended.
+
+    Returns
+    -------
+    int
+        0: the system that was asked for runs. 2: refused. 1: anything else.
+    """
+    return _STATUS.get(verdict, 1)
+
+
+def words(entry: Entry) -> str:
+    """Say how an update ended.
+
+    Parameters
+    ----------
+    entry
+        Its line of the history.
+
+    Returns
+    -------
+    str
+        Lines for a person.
+    """
+    return "\n".join((_VERDICTS[entry.verdict], *(f"  {why}" for why in entry.why)))
+
+
+def find(state: Path, identifier: str) -> Entry | None:
+    """Look up how an update ended.
+
+    Parameters
+    ----------
+    state
+        The folder of updates.
+    identifier
+        Its name.
+
+    Returns
+    -------
+    Entry or None
+        `None` if it has not ended.
+    """
+    return next((each for each in History(state).read().entries if each.id == identifier), None)
+
+
+def stage(state: Path) -> tuple[str, Stage] | None:
+    """Say which update is going on, and how far it is.
+
+    Parameters
+    ----------
+    state
+        The folder of updates.
+
+    Returns
+    -------
+    tuple or None
+        Its name and its stage; `None` if there is none.
+    """
+    try:
+        found = Journal(state).read()
+    except UnreadableError:
+        return None
+    return None if found is None else (found.id, found.stage)
+
+
+def follow(state: Path, identifier: str, *, until: Stage = Stage.DONE, quiet: bool = False) -> Entry | None:
+    """Watch an update until it ends.
+
+    Parameters
+    ----------
+    state
+        The folder of updates.
+    identifier
+        Its name.
+    until
+        A stage at which to stop watching.
+    quiet
+        Whether to say nothing meanwhile.
+
+    Returns
+    -------
+    Entry or None
+        How it ended; `None` if it goes on (it reached that stage, or the machine restarts).
+
+    Raises
+    ------
+    Refusal
+        If nobody works on it.
+    """
+    told: Stage | None = None
+    gone_since: float | None = None
+    percent_at = 0.0
+    while True:
+        entry = find(state, identifier)
+        if entry is not None:
+            return entry
+        now = time.monotonic()
+        found = stage(state)
+        if found is not None and found[0] == identifier:
+            if found[1] is not told:
+                told = found[1]
+                if not quiet and told in _NOW:
+                    print(_NOW[told], file=sys.stderr, flush=True)
+            if told is until or told is Stage.RESTARTING:
+                return None
+            if told is Stage.COPYING and not quiet and now - percent_at >= _PERCENT_EVERY_S:
+                percent_at = now
+                _tell_copy(identifier)
+        if unit.active(carry.UNIT):
+            gone_since = None
+        elif gone_since is None:
+            gone_since = now
+        elif now - gone_since > _GONE_AFTER_S:
+            raise Refusal(
+                f"Nothing works on the update {identifier}.",
+                f"Look at `journalctl -u {carry.UNIT}`; `nixel-update resume` ends what was begun.",
+            )
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _tell_copy(identifier: str) -> None:
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads(carry.PROGRESS.read_text())
+        if found["id"] == identifier and found["total"]:
+            done, total = found["done"], found["total"]
+            share = 100 * done // total
+            print(f"  {share} % of {progress.size(total)}", file=sys.stderr, flush=True)
