@@ -61,7 +61,7 @@ def describe(system: Path, closure: Mapping[str, int | None], root: Path = Path(
         If it is no system in that store.
     """
     tree = Tree(root)
-    top = _top(root, system)
+    top = locate(system, root)
     kernel = tree.find(f"{top}/kernel").path
     document = Document(
         path=top,
@@ -86,7 +86,26 @@ def describe(system: Path, closure: Mapping[str, int | None], root: Path = Path(
     return bounded(document)
 
 
-def _top(root: Path, system: Path) -> str:
+def locate(system: Path, root: Path = Path("/")) -> str:
+    """Tell which system a path leads to.
+
+    Parameters
+    ----------
+    system
+        A folder or a link to one, as this process finds it.
+    root
+        The root folder of the machine whose store holds it.
+
+    Returns
+    -------
+    str
+        Its store path.
+
+    Raises
+    ------
+    Refusal
+        If it is no system in that store.
+    """
     todo = "Name the folder of a NixOS system, as /run/current-system, or its store path."
     absolute = Path(os.path.abspath(system))  # noqa: PTH100 (links stay: they are the machine's, not this process's)
     if not absolute.is_relative_to(root.absolute()):
@@ -96,7 +115,7 @@ def _top(root: Path, system: Path) -> str:
         raise Refusal(f"{system} is missing or leads nowhere.", todo)
     if not found.startswith(storenames.STORE) or "/" in found.removeprefix(storenames.STORE):
         raise Refusal(f"{system} leads to {found}, which is no store path.", todo)
-    if not Path(f"{root}/{found}/etc").is_dir() and Tree(root).find(f"{found}/etc").kind is not Kind.FOLDER:
+    if Tree(root).find(f"{found}/etc").kind is not Kind.FOLDER:
         raise Refusal(f"{system} ({found}) has no etc, which every NixOS system has.", todo)
     return found
 

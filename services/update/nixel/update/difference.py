@@ -1,46 +1,20 @@
-"""What changes from one described system to another: a pure function of two documents.
-
-What happens to units follows nixpkgs' switch-to-configuration-ng. It acts on units that run; unless the caller knows
-which do, those that the old system starts by itself are taken to run.
-"""
+"""What changes from one described system to another: a pure function of two documents."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from nixel.update import document
-from nixel.update.unitfile import WhenChanged
+from nixel.update.switching import Change, changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from nixel.update.document import Document
     from nixel.update.identity import Identity
+    from nixel.update.switching import UnitChange
     from nixel.update.unitfile import Unit
-
-
-class Happens(Enum):
-    """What the switch does with a unit."""
-
-    RESTARTS = "restarts"
-    STOPS_UNTIL_USED = "stops-until-used"
-    RELOADS = "reloads"
-    STARTS = "starts"
-    STOPS = "stops"
-    STAYS_OLD = "stays-old"
-    APPLIES = "applies"
-    ON_DEMAND = "on-demand"
-
-
-class Change(Enum):
-    """What happened to a file or a mount point."""
-
-    NEW = "new"
-    GONE = "gone"
-    DIFFERS = "differs"
-    STORE_PATHS = "store-paths"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +33,6 @@ class Program:
     name: str
     before: tuple[str, ...]
     after: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class UnitChange:
-    """A unit that changes, and what happens to it; `along_with` names the unit because of which, if not its own."""
-
-    name: str
-    description: str
-    happens: Happens
-    along_with: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +162,10 @@ def difference(old: object, new: object, active: Collection[str] | None = None) 
             Program(name, tuple(before.packages.get(name, ())), tuple(after.packages.get(name, ())))
             for name in _differing(before.packages, after.packages, "packages" in incomplete)
         ),
-        units=_units(before, after, active, "units" in incomplete),
+        units=changes(
+            *_common(before.units, after.units, "units" in incomplete),
+            active,
+        ),
         files=_named(before.etc, after.etc, _about_file, "etc" in incomplete),
         mounts=_named(before.mounts, after.mounts, lambda _old, _new: Change.DIFFERS, False),
         new_paths=len(added),
@@ -217,13 +184,15 @@ def _foreign(old: Identity | None, new: Identity | None) -> tuple[tuple[str, str
 
 def _untried(old: Document, new: Document) -> tuple[str, ...]:
     """As switch-to-configuration and NixOS's own check before it decide."""
-    found = []
-    if old.interface != new.interface:
-        found.append(f"systemd's interface ({old.interface or 'none'} -> {new.interface or 'none'})")
-    for key in sorted(set(old.inhibitors) & set(new.inhibitors)):
-        if old.inhibitors[key] != new.inhibitors[key]:
-            found.append(f"{key} ({old.inhibitors[key]} -> {new.inhibitors[key]})")
-    return tuple(found)
+    facts = [
+        ("systemd's interface", old.interface, new.interface),
+        *((key, old.inhibitors[key], new.inhibitors.get(key)) for key in sorted(old.inhibitors)),
+    ]
+    return tuple(
+        f"{name} ({before or 'none'} -> {after or 'none'})"
+        for name, before, after in facts
+        if after is not None and before != after
+    )
 
 
 def _restart(old: Document, new: Document) -> tuple[Restart, ...]:
@@ -240,6 +209,15 @@ def _restart(old: Document, new: Document) -> tuple[Restart, ...]:
 
 def _without(some: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(each for each in some if each not in others)
+
+
+def _common(
+    old: Mapping[str, Unit], new: Mapping[str, Unit], common_only: bool
+) -> tuple[Mapping[str, Unit], Mapping[str, Unit]]:
+    if not common_only:
+        return old, new
+    both = set(old) & set(new)
+    return {name: old[name] for name in both}, {name: new[name] for name in both}
 
 
 def _differing(old: Mapping[str, Any], new: Mapping[str, Any], common_only: bool = False) -> list[str]:
@@ -266,120 +244,3 @@ def _named(
         else:
             found.append(Named(path, about(old[path], new[path])))
     return tuple(found)
-
-
-# --- units ---
-
-
-def _units(
-    old: Document, new: Document, active: Collection[str] | None, common_only: bool
-) -> tuple[UnitChange, ...]:
-    found: dict[str, UnitChange] = {}
-    running = _running(old.units) if active is None else set(active)
-    for name in _differing(old.units, new.units, common_only):
-        before, after = old.units.get(name), new.units.get(name)
-        happens = decide(name, before, after, new.units, runs=name in running)
-        if happens is not None:
-            found[name] = UnitChange(name, (after or before).description, happens)  # type: ignore[union-attr]
-    _restart_sockets(found, old.units, new.units, running)
-    _restart_followers(found, old.units, new.units, running)
-    return tuple(found[name] for name in sorted(found))
-
-
-def _running(units: Mapping[str, Unit]) -> set[str]:
-    """Which units run, as far as that can be told from the system alone."""
-    found = {name for name, unit in units.items() if unit.wanted}
-    return found | {name for name, unit in units.items() if found & set(_sockets(name, unit))}
-
-
-def decide(
-    name: str, old: Unit | None, new: Unit | None, new_units: Mapping[str, Unit], *, runs: bool
-) -> Happens | None:
-    """Tell what a switch does with one unit.
-
-    Parameters
-    ----------
-    name
-        The unit's name.
-    old
-        As the old system has it, if it does.
-    new
-        As the new system has it, if it does.
-    new_units
-        All units of the new system.
-    runs
-        Whether it runs before the switch.
-
-    Returns
-    -------
-    Happens or None
-        `None` if a running unit is not touched because nothing of weight changed.
-    """
-    if new is None:
-        if not runs or old is None:
-            return Happens.ON_DEMAND
-        return Happens.STAYS_OLD if old.stays_when_removed else Happens.STOPS
-    if old is None or not runs:
-        starts = new.wanted and new.startable and (old is None or not old.wanted)
-        if starts:
-            return Happens.STARTS
-        return Happens.ON_DEMAND if old is None or old.digest != new.digest else None
-    if old.digest != new.digest:
-        return _changed(name, new, new_units)
-    reloads = any(value != old.reload.get(key) for key, value in new.reload.items())
-    return Happens.RELOADS if reloads else None
-
-
-def _changed(name: str, new: Unit, new_units: Mapping[str, Unit]) -> Happens:
-    if new.when_changed is WhenChanged.STOP_START:
-        by_socket = new.socket_starts_it and any(socket in new_units for socket in _sockets(name, new))
-        return Happens.STOPS_UNTIL_USED if by_socket else Happens.RESTARTS
-    return {
-        WhenChanged.RESTART: Happens.RESTARTS,
-        WhenChanged.RELOAD: Happens.RELOADS,
-        WhenChanged.LEAVE: Happens.STAYS_OLD,
-        WhenChanged.APPLY: Happens.APPLIES,
-    }[new.when_changed]
-
-
-def _sockets(name: str, unit: Unit) -> tuple[str, ...]:
-    if not name.endswith(".service"):
-        return ()
-    return unit.sockets or (f"{name.removesuffix('.service').partition('@')[0]}.socket",)
-
-
-def _restart_sockets(
-    found: dict[str, UnitChange], old: Mapping[str, Unit], new: Mapping[str, Unit], running: Collection[str]
-) -> None:
-    """A service that is stopped and started takes its running sockets with it."""
-    for change in list(found.values()):
-        service = new.get(change.name)
-        if (
-            service is None
-            or service.when_changed is not WhenChanged.STOP_START
-            or change.happens not in (Happens.RESTARTS, Happens.STOPS_UNTIL_USED)
-        ):
-            continue
-        for socket in _sockets(change.name, service):
-            if socket in running and socket in old:
-                happens = Happens.RESTARTS if socket in new else Happens.STOPS
-                found[socket] = UnitChange(socket, old[socket].description, happens, change.name)
-
-
-def _restart_followers(
-    found: dict[str, UnitChange], old: Mapping[str, Unit], new: Mapping[str, Unit], running: Collection[str]
-) -> None:
-    """What requires a unit that stops is stopped by systemd, and started again by the targets that want it."""
-    todo = [name for name, change in found.items() if change.happens in _STOPPED]
-    while todo:
-        cause = todo.pop()
-        for name, unit in old.items():
-            if name not in running or name not in new or cause not in unit.follows:
-                continue
-            change = found.get(name)
-            if change is None or change.happens not in _STOPPED:
-                found[name] = UnitChange(name, new[name].description, Happens.RESTARTS, cause)
-                todo.append(name)
-
-
-_STOPPED = (Happens.RESTARTS, Happens.STOPS, Happens.STOPS_UNTIL_USED)
