@@ -9,7 +9,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from nixel.update.cli import status
+from nixel.update.cli import diff, status
 from nixel.update.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nixel.update.cli.registry import Command
 
 # registry.py says how to add one.
-COMMANDS: tuple[Command, ...] = (status,)
+COMMANDS: tuple[Command, ...] = (status, diff)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,0 +1,139 @@
+"""`nixel-update diff A B`: what changes from one system to another."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nixel.update import technical, words
+from nixel.update.closure import closure
+from nixel.update.describe import describe, locate
+from nixel.update.difference import difference
+from nixel.update.refusal import Refusal
+from nixel.update.system import RUNNING, resolve
+
+if TYPE_CHECKING:
+    import argparse
+
+    from nixel.update.cli.registry import Commands
+
+_SYSTEMCTL = ("systemctl", "list-units", "--state=active,activating", "--plain", "--no-legend", "--full")
+
+
+def add(commands: Commands) -> None:
+    """Describe the command's arguments.
+
+    Parameters
+    ----------
+    commands
+        Where its parser is made.
+    """
+    parser = commands.add_parser("diff", help="what changes from one system to another")
+    parser.add_argument(
+        "old", type=Path, metavar="A", help="a system, as /run/current-system or a store path"
+    )
+    parser.add_argument("new", type=Path, metavar="B", help="the system that is to come")
+    parser.add_argument("--technical", action="store_true", help="also compare closures and derivations")
+    parser.add_argument("--all", action="store_true", help="leave nothing out of a list, however long")
+    parser.add_argument("--json", action="store_true", help="for programs; always with everything")
+    parser.add_argument(
+        "--root", type=Path, default=Path("/"), metavar="DIR", help="the systems of the machine under DIR"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Say what changes.
+
+    Parameters
+    ----------
+    arguments
+        As parsed.
+
+    Returns
+    -------
+    int
+        0.
+
+    Raises
+    ------
+    Refusal
+        If one is no system, or Nix cannot tell what it needs.
+    """
+    root: Path = arguments.root
+    if not root.is_dir():
+        raise Refusal(f"{root} is not a folder.", "Name the root folder of a machine.")
+    store = () if root == Path("/") else ("--store", str(root.absolute()))
+    places = [_below(root, arguments.old), _below(root, arguments.new)]
+    try:
+        old, new = (locate(place, root) for place in places)
+        before, after = (
+            describe(place, closure(path, store), root)
+            for place, path in zip(places, (old, new), strict=True)
+        )
+    except OSError as error:
+        raise Refusal(
+            f"{error.filename} cannot be read: {error.strerror}.", "Run it as a user who may read it."
+        ) from error
+    here = root == Path("/") and old == resolve(root, RUNNING)
+    found = difference(before, after, _active() if here else None)
+    if arguments.json:
+        described = words.as_json(found)
+        if arguments.technical:
+            described["technical"] = _kept(old, new, store)
+        print(json.dumps(described, indent=2))
+        return 0
+    print("\n".join(words.sentences(found, arguments.all)))
+    if arguments.technical:
+        _show(old, new, store, arguments.all)
+    return 0
+
+
+def _below(root: Path, system: Path) -> Path:
+    """A path on the machine under `root`, as this process finds it."""
+    if root == Path("/") or not system.is_absolute() or system.is_relative_to(root.absolute()):
+        return system
+    return root / system.relative_to("/")
+
+
+def _active() -> frozenset[str] | None:
+    """The units that run on this machine; `None` if systemd does not say."""
+    try:
+        done = subprocess.run(_SYSTEMCTL, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode != 0:
+        return None
+    return frozenset(line.split()[0] for line in done.stdout.splitlines() if line.split())
+
+
+def _kept(old: str, new: str, store: tuple[str, ...]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [asdict(technical.run(technical.closures(old, new, store)))]
+    command = technical.derivations(old, new, store)
+    found.append({"missing": command} if isinstance(command, str) else asdict(technical.run(command)))
+    return found
+
+
+def _show(old: str, new: str, store: tuple[str, ...], everything: bool) -> None:
+    for title, command in (
+        ("Closures", technical.closures(old, new, store)),
+        ("How the systems are made", technical.derivations(old, new, store)),
+    ):
+        print(f"\n{title}:", flush=True)
+        if isinstance(command, str):
+            print(command)
+            continue
+        done = technical.run(command, write=_write if everything else None)
+        if not everything:
+            print(done.text.rstrip("\n"))
+        for line in technical.about(done, all_shown=everything):
+            print(line)
+
+
+def _write(chunk: bytes) -> None:
+    sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()
