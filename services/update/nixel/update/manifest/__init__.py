@@ -1,0 +1,8 @@
+"""What a system offered to a machine consists of, pinned file by file and signed."""
+
+from nixel.update.manifest.build import Info, build
+from nixel.update.manifest.model import Entry, File, Manifest
+from nixel.update.manifest.parse import parse
+from nixel.update.manifest.verify import authentic, complete, fits
+
+__all__ = ["Entry", "File", "Info", "Manifest", "authentic", "build", "complete", "fits", "parse"]
