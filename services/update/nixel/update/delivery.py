@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nixel.update.manifest.verify import some
-from nixel.update.nix import NixError
+from nixel.update.failure import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,7 +50,7 @@ class Delivery:
 
         Raises
         ------
-        NixError
+        Failure
             If it cannot be copied, or the store holds something else. What was copied stays, and is not copied again.
         """
         paths = [each.path for each in self.manifest.paths]
@@ -62,13 +62,12 @@ class Delivery:
             missing = [each for each in missing if known.get(each.path) is None]
         if missing:
             names = some([each.path for each in missing])
-            raise NixError(f"The store lacks {names}.", "Send or copy the system again: it continues.", "")
+            raise Failure(f"The store lacks {names}.", "Send or copy the system again: it continues.")
         other = [each.path for each in self.manifest.paths if known[each.path].nar_hash != each.nar_hash]  # type: ignore[union-attr]
         if other:
-            raise NixError(
+            raise Failure(
                 f"The store's {some(other)} is not what was signed.",
                 "Do not use this machine's store: have it checked with `nix-store --verify --check-contents`.",
-                "",
             )
 
     def _copy(self, missing: Sequence[Entry], progress: Callable[[int, int], None]) -> None:

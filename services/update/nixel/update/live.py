@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nixel.update import disk, profile, system, unit
-from nixel.update.nix import NixError
+from nixel.update.failure import Failure
 from nixel.update.transaction.effects import EffectError
 from nixel.update.transaction.model import Check
 
@@ -63,7 +63,7 @@ class Live:
             return
         try:
             self._delivery.bring(progress)
-        except NixError as error:
+        except Failure as error:
             raise EffectError(str(error)) from error
 
     def keep_reachable(self, system: str) -> None:

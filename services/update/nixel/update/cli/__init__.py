@@ -9,7 +9,18 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from nixel.update.cli import diff, status
+from nixel.update.cli import (
+    carry_out,
+    confirm,
+    developer,
+    diff,
+    history,
+    offer,
+    receive,
+    rollback,
+    status,
+)
+from nixel.update.failure import Failure
 from nixel.update.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -18,7 +29,17 @@ if TYPE_CHECKING:
     from nixel.update.cli.registry import Command
 
 # registry.py says how to add one.
-COMMANDS: tuple[Command, ...] = (status, diff)
+COMMANDS: tuple[Command, ...] = (
+    status,
+    offer,
+    rollback,
+    history,
+    diff,
+    confirm,
+    receive,
+    carry_out,
+    developer,
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,3 +79,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Refusal as refusal:
         print(f"nixel-update: {refusal}", file=sys.stderr)
         return 2
+    except Failure as failure:
+        print(f"nixel-update: {failure}", file=sys.stderr)
+        return 1

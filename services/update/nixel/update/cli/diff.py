@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nixel.update import technical, words
+from nixel.update.active import active_units
 from nixel.update.closure import closure
 from nixel.update.describe import describe, locate
 from nixel.update.difference import difference
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from nixel.update.cli.registry import Commands
 
-_SYSTEMCTL = ("systemctl", "list-units", "--state=active,activating", "--plain", "--no-legend", "--full")
 
 
 def add(commands: Commands) -> None:
@@ -80,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"{error.filename} cannot be read: {error.strerror}.", "Run it as a user who may read it."
         ) from error
     here = root == Path("/") and old == resolve(root, RUNNING)
-    found = difference(before, after, _active() if here else None)
+    found = difference(before, after, active_units() if here else None)
     if arguments.json:
         described = words.as_json(found)
         if arguments.technical:
@@ -98,17 +97,6 @@ def _below(root: Path, system: Path) -> Path:
     if root == Path("/") or not system.is_absolute() or system.is_relative_to(root.absolute()):
         return system
     return root / system.relative_to("/")
-
-
-def _active() -> frozenset[str] | None:
-    """The units that run on this machine; `None` if systemd does not say."""
-    try:
-        done = subprocess.run(_SYSTEMCTL, capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if done.returncode != 0:
-        return None
-    return frozenset(line.split()[0] for line in done.stdout.splitlines() if line.split())
 
 
 def _kept(old: str, new: str, store: tuple[str, ...]) -> list[dict[str, Any]]:
