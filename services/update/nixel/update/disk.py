@@ -18,10 +18,10 @@ def folder(path: Path, mode: int) -> None:
     for above in reversed(path.parents):
         if not above.is_dir():
             above.mkdir(0o755)
-            _settle(above.parent)
+            settle(above.parent)
     if not path.is_dir():
         path.mkdir(mode)
-        _settle(path.parent)
+        settle(path.parent)
     if path.stat().st_mode & 0o7777 != mode:
         path.chmod(mode)
 
@@ -50,7 +50,7 @@ def write(path: Path, content: bytes, mode: int | None) -> None:
     finally:
         os.close(handle)
     new.replace(path)
-    _settle(path.parent)
+    settle(path.parent)
 
 
 def link(path: Path, target: str) -> None:
@@ -60,7 +60,7 @@ def link(path: Path, target: str) -> None:
         new.unlink()
     new.symlink_to(target)
     new.replace(path)
-    _settle(path.parent)
+    settle(path.parent)
 
 
 def keep_only(where: Path, suffix: str, name: str) -> None:
@@ -68,7 +68,7 @@ def keep_only(where: Path, suffix: str, name: str) -> None:
     for each in sorted(where.iterdir()):
         if each.name.endswith(suffix) and each.name != name and not each.is_dir():
             each.unlink()
-    _settle(where)
+    settle(where)
 
 
 def sweep(where: Path) -> None:
@@ -85,7 +85,7 @@ def remove(path: Path) -> None:
     """Remove a file if it is there."""
     if path.is_symlink() or path.exists():
         path.unlink()
-        _settle(path.parent)
+        settle(path.parent)
 
 
 def erase(path: Path, mark: bytes) -> None:
@@ -112,7 +112,7 @@ def erase(path: Path, mark: bytes) -> None:
     finally:
         os.close(handle)
     path.unlink()
-    _settle(path.parent)
+    settle(path.parent)
 
 
 def _write_all(handle: int, content: bytes) -> None:
@@ -120,8 +120,14 @@ def _write_all(handle: int, content: bytes) -> None:
         content = content[os.write(handle, content) :]
 
 
-def _settle(where: Path) -> None:
-    """Have a folder's entries on the disk."""
+def settle(where: Path) -> None:
+    """Have a folder's entries on the disk.
+
+    Parameters
+    ----------
+    where
+        Which folder.
+    """
     handle = os.open(where, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
