@@ -64,7 +64,8 @@ def start(identifier: str, argv0: tuple[str, ...]) -> None:
     """
     if unit.active(UNIT):
         raise Refusal(
-            "Another update is running on this machine.", "Wait for its end; `nixel-update status` says how far it is."
+            "Another update is running on this machine.",
+            "Wait for its end; `nixel-update status` says how far it is.",
         )
     properties = {
         "Restart": "on-failure",
@@ -77,7 +78,9 @@ def start(identifier: str, argv0: tuple[str, ...]) -> None:
         "RequiresMountsFor": "/nix /var",
     }
     try:
-        unit.start(UNIT, [*argv0, "run", identifier], properties, f"Update {identifier} of this machine's system")
+        unit.start(
+            UNIT, [*argv0, "run", identifier], properties, f"Update {identifier} of this machine's system"
+        )
     except unit.UnitError as error:
         raise Refusal(str(error), "Look at `systemctl status`, then try again.") from error
 

@@ -128,4 +128,8 @@ def _ordered(entries: Mapping[str, Entry]) -> Iterator[Entry]:
             elif path not in entered:
                 entered.add(path)
                 todo.append((path, True))
-                todo += [(each, False) for each in entries[path].references if each in entries and each not in entered]
+                todo += [
+                    (each, False)
+                    for each in entries[path].references
+                    if each in entries and each not in entered
+                ]

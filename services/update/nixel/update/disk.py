@@ -121,7 +121,13 @@ def _write_all(handle: int, content: bytes) -> None:
 
 
 def settle(where: Path) -> None:
-    """Have a folder's entries on the disk."""
+    """Have a folder's entries on the disk.
+
+    Parameters
+    ----------
+    where
+        Which folder.
+    """
     handle = os.open(where, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -83,7 +83,9 @@ class Live:
         """Ask the running system's health what there is."""
         status, answer = self._health(system, ["snapshot"], within)
         if status != 0 or not isinstance(answer, dict):
-            raise EffectError(f"{system}/nixel/health snapshot ended with status {status} and said nothing of use.")
+            raise EffectError(
+                f"{system}/nixel/health snapshot ended with status {status} and said nothing of use."
+            )
         return answer
 
     def switch(self, system: str, within: float) -> tuple[str, ...]:
@@ -146,11 +148,15 @@ class Live:
         with log.open("ab") as stream:
             stream.write(f"--- {self._identifier}: {system} {verb}\n".encode())
         try:
-            status = unit.run(SWITCH_UNIT, [f"{system}/bin/switch-to-configuration", verb], within=within, log=log)
+            status = unit.run(
+                SWITCH_UNIT, [f"{system}/bin/switch-to-configuration", verb], within=within, log=log
+            )
         except unit.UnitError as error:
             raise EffectError(str(error)) from error
         if status is None:
-            raise EffectError(f"The switch ({verb}) did not come to an end within {within:g} s and was cut off.")
+            raise EffectError(
+                f"The switch ({verb}) did not come to an end within {within:g} s and was cut off."
+            )
         if status not in (0, _SOME_UNITS_FAILED):
             raise EffectError(f"The switch ({verb}) failed with status {status}: {self._last_words()}")
         return status
@@ -171,9 +177,16 @@ class Live:
         disk.folder(where.parent, 0o755)
         known = profile.generations(where)
         newest = max(known, default=0)
-        if known.get(newest) != system or not where.is_symlink() or where.readlink().name != f"{where.name}-{newest}-link":
+        if (
+            known.get(newest) != system
+            or not where.is_symlink()
+            or where.readlink().name != f"{where.name}-{newest}-link"
+        ):
             done = subprocess.run(
-                ["nix-env", "--profile", str(where), "--set", system], capture_output=True, text=True, check=False
+                ["nix-env", "--profile", str(where), "--set", system],
+                capture_output=True,
+                text=True,
+                check=False,
             )
             if done.returncode != 0:
                 raise EffectError(f"The profile could not be set: {done.stderr.strip()[-_MOST_WORDS:]}")
@@ -187,10 +200,18 @@ class Live:
         needed = [each.path for each in (found.running, found.booted, found.default) if each is not None]
         gone = profile.superfluous(known, self._config.keep_generations, needed)
         if gone:
-            asked = ["nix-env", "--profile", str(self._config.profile), "--delete-generations", *map(str, gone)]
+            asked = [
+                "nix-env",
+                "--profile",
+                str(self._config.profile),
+                "--delete-generations",
+                *map(str, gone),
+            ]
             done = subprocess.run(asked, capture_output=True, text=True, check=False)
             if done.returncode != 0:
-                raise EffectError(f"Old generations could not be removed: {done.stderr.strip()[-_MOST_WORDS:]}")
+                raise EffectError(
+                    f"Old generations could not be removed: {done.stderr.strip()[-_MOST_WORDS:]}"
+                )
 
     def restart(self) -> None:
         """Have the machine restart."""
@@ -231,7 +252,11 @@ class Live:
 
 def _checks(answer: object) -> tuple[Check, ...] | None:
     """What a health check printed; `None` if it is not what was agreed."""
-    if not isinstance(answer, dict) or answer.get("format") != 1 or not isinstance(answer.get("checks"), list):
+    if (
+        not isinstance(answer, dict)
+        or answer.get("format") != 1
+        or not isinstance(answer.get("checks"), list)
+    ):
         return None
     found = []
     for each in answer["checks"]:

@@ -41,7 +41,10 @@ def start(name: str, argv: Sequence[str], properties: Mapping[str, str], words: 
         If systemd does not start it; one of that name may be running.
     """
     done = subprocess.run(
-        [*_asked(name, properties), f"--description={words}", *argv], capture_output=True, text=True, check=False
+        [*_asked(name, properties), f"--description={words}", *argv],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         raise UnitError(f"systemd-run {name}: {done.stderr.strip()}")

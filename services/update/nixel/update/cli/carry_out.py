@@ -82,5 +82,7 @@ def run_resume(arguments: argparse.Namespace) -> int:  # noqa: ARG001 (every com
     if transaction is not None:
         if transaction.verdict is not None:
             request.drop(settings.state, transaction.id)
-        print(f"{transaction.id}: {transaction.verdict or transaction.stage}. {' '.join(transaction.why)}".strip())
+        print(
+            f"{transaction.id}: {transaction.verdict or transaction.stage}. {' '.join(transaction.why)}".strip()
+        )
     return 0

@@ -68,7 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
                 raise Refusal(f"The update {identifier} is not going on.", "Look at `nixel-update history`.")
             if found[1] is Stage.RESTARTING:
                 raise Refusal("The machine restarts.", "Ask again when it is back.")
-            raise Refusal(f"The update {identifier} does not wait for a confirmation: it is {found[1]}.", "Wait.")
+            raise Refusal(
+                f"The update {identifier} does not wait for a confirmation: it is {found[1]}.", "Wait."
+            )
         disk.folder(state / CONFIRM, 0o755)
         disk.write(state / CONFIRM / identifier, request.who().encode(), 0o644)
         if not arguments.wait:

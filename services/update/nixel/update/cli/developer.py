@@ -47,7 +47,9 @@ def add(commands: Commands) -> None:
         help="a host and its system; may be repeated",
     )
     writing.add_argument("--since", metavar="PATH", help="leave out what this system consists of")
-    announce = commands.add_parser("announce", help="sign what a system consists of (deploy.sh push sends it)")
+    announce = commands.add_parser(
+        "announce", help="sign what a system consists of (deploy.sh push sends it)"
+    )
     announce.add_argument("system", type=_named, metavar="HOST=PATH", help="a host and its system")
     for parser in (writing, announce):
         parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="the signing key")
@@ -94,7 +96,8 @@ def run_write(arguments: argparse.Namespace) -> int:
     )
     if written.stale:
         print(
-            f"What is on it for {', '.join(written.stale)} no longer holds: write those hosts again.", file=sys.stderr
+            f"What is on it for {', '.join(written.stale)} no longer holds: write those hosts again.",
+            file=sys.stderr,
         )
         return 1
     return 0
@@ -169,7 +172,9 @@ def _is_for(host: str, system: str) -> identity.Identity:
     """A system that was named for one machine and made for another would be refused there."""
     whose = identity.read(Path(system))
     if whose.host != host:
-        raise Refusal(f"{system} was made for {whose.host}, not for {host}.", f"Name it {whose.host}={system}.")
+        raise Refusal(
+            f"{system} was made for {whose.host}, not for {host}.", f"Name it {whose.host}={system}."
+        )
     return whose
 
 
@@ -196,5 +201,8 @@ class _Telling:
             return
         self._at = now
         more = "" if left is None or done >= total else f", {progress.time(left)} left"
-        print(f"{self._what}: {progress.size(done)} of {progress.size(total)}{more}", file=sys.stderr, flush=True)
-
+        print(
+            f"{self._what}: {progress.size(done)} of {progress.size(total)}{more}",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from nixel.update.cli.registry import Commands
 
 
-
 def add(commands: Commands) -> None:
     """Describe the command's arguments.
 

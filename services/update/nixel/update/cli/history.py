@@ -59,7 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     print("\n\n".join(map(_words, told.entries)) or "No update was ever tried on this machine.")
     if told.unreadable:
-        print(f"\n{told.unreadable} lines of {history.path} cannot be read: a power cut, or a newer nixel-update.")
+        print(
+            f"\n{told.unreadable} lines of {history.path} cannot be read: a power cut, or a newer nixel-update."
+        )
     return 0
 
 

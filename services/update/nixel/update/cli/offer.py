@@ -39,9 +39,15 @@ def add(commands: Commands) -> None:
     install = commands.add_parser("install", help="install from a stick, after asking")
     for parser in (offer, install):
         parser.add_argument(
-            "folder", nargs="?", type=Path, metavar="DIR", help="the stick's folder; without it the one plugged in"
+            "folder",
+            nargs="?",
+            type=Path,
+            metavar="DIR",
+            help="the stick's folder; without it the one plugged in",
         )
-        parser.add_argument("--allow-older", action="store_true", help="even if the machine runs a newer system")
+        parser.add_argument(
+            "--allow-older", action="store_true", help="even if the machine runs a newer system"
+        )
         parser.add_argument("--all", action="store_true", help="name everything that changes")
         parser.add_argument("--json", action="store_true", help="for programs")
     install.add_argument("--yes", action="store_true", help="do not ask")
@@ -246,4 +252,8 @@ class _Reading:
         self._at = now
         left = self._left.left(done, total, now)
         more = "" if left is None else f", {progress.time(left)} left"
-        print(f"Checking the stick: {progress.size(done)} of {progress.size(total)}{more}", file=sys.stderr, flush=True)
+        print(
+            f"Checking the stick: {progress.size(done)} of {progress.size(total)}{more}",
+            file=sys.stderr,
+            flush=True,
+        )

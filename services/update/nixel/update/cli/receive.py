@@ -29,7 +29,9 @@ def add(commands: Commands) -> None:
     commands
         Where its parser is made.
     """
-    parser = commands.add_parser("receive", help="take a deployer's announcement from standard input (deploy.sh does)")
+    parser = commands.add_parser(
+        "receive", help="take a deployer's announcement from standard input (deploy.sh does)"
+    )
     parser.add_argument("--allow-older", action="store_true", help="even if the machine runs a newer system")
     parser.set_defaults(run=run)
 
