@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nixel.update.profile import before, generations, superfluous
 
 KNOWN = st.dictionaries(st.integers(1, 60), st.sampled_from("abcdef"), max_size=20)

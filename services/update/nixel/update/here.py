@@ -1,4 +1,4 @@
-"""This machine, as a command that is about to change it finds it."""
+"""The machine that this runs on, as a command that is about to change it finds it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OVERHEAD = 1.05
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """This machine.
+    """The machine that this runs on.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The effects of a transaction on a machine with NixOS: Nix, systemd, the boot loader, the clock."""
+"""The machine that this runs on, as a command that is about to change it finds it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LOOK_EVERY_S = 0.2
 
 
 class Live:
-    """This machine.
+    """The machine that this runs on.
 
     Parameters
     ----------

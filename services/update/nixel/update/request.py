@@ -10,11 +10,14 @@ import shutil
 import socket
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nixel.update import disk
 from nixel.update.refusal import Refusal
 from nixel.update.transaction.model import ID, Kind, Source, Via
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FOLDER = "requests"
 REQUEST, MANIFEST, SIGNATURE = "request.json", "manifest.json", "manifest.sig"

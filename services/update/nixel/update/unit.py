@@ -1,5 +1,7 @@
-"""Programs as transient units of systemd: they outlive the connection that asked for them, and all of their processes
-end together."""
+"""Programs as transient units of systemd.
+
+They outlive the connection that asked for them, and all of their processes end together.
+"""
 
 from __future__ import annotations
 
