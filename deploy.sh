@@ -137,7 +137,7 @@ difference() {
   [ $# = 1 ] || fail "diff compares one machine with its new system; name one host."
   local system
   system=$(system_of "$1")
-  nixel_update describe "$system" --json | remote "$1" diff running -
+  nixel_update describe "$system" | remote "$1" diff /run/current-system -
   if [ -n "$technical" ]; then
     local running
     running=$(remote "$1" status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["running"])')
@@ -156,10 +156,10 @@ push_one() {
   folder=$(mktemp -d)
   # shellcheck disable=SC2064  # the folder of now
   trap "rm -rf '$folder'" EXIT
-  nixel_update offer make "$system" --host "$(name_of "$host")" --key "$key" --note "$remark" > "$folder/offer"
+  nixel_update announce "$(name_of "$host")=$system" --key "$key" --note "$remark" > "$folder/offer"
 
   # The machine looks at the signed list of contents before it is sent anything else.
-  offer=$(remote "$host" receive ${allow_older:+"$allow_older"} < "$folder/offer") || return
+  offer=$(remote "$host" receive ${allow_older:+"$allow_older"} < "$folder/offer") || { verdict $?; return; }
   id=$(sed -n 's/^offer: //p' <<<"$offer")
   sed '/^offer: /d' <<<"$offer" >&2
   [ -n "$id" ] || return 0 # it runs this system already
@@ -174,9 +174,20 @@ push_one() {
 
   # From here on the machine decides. It asks for a sign of life over a new connection, for only that proves that the
   # new system can be reached; without one it goes back by itself.
-  remote "$host" install --offer "$id" --yes --asks-confirmation ${allow_older:+"$allow_older"} || status=$?
+  remote "$host" install --offer "$id" --yes --asks-confirmation || status=$?
   case $status in 0 | 1 | 2) ;; *) note "the connection was lost; the machine goes on by itself." ;; esac
   follow "$host" "$id"
+}
+
+# verdict STATUS: what a command over there ended with, or that it was not reached.
+verdict() {
+  case $1 in
+    0 | 1 | 2) return "$1" ;;
+    *)
+      note "the machine could not be reached."
+      return 1
+      ;;
+  esac
 }
 
 # follow HOST ID: confirm as soon as the machine asks for it, and wait for its verdict, through broken connections.
@@ -227,7 +238,7 @@ each() {
   return "$worst"
 }
 
-status_one() { remote "$1" status; }
+status_one() { remote "$1" status || verdict $?; }
 
 usb() {
   local verb=${1:-} host arguments=()
@@ -252,7 +263,7 @@ usb() {
 }
 
 new_key() {
-  [ "${1:-}" = new ] && [ $# = 2 ] || fail "expected key new FILE."
+  if [ "${1:-}" != new ] || [ $# != 2 ]; then fail "expected key new FILE."; fi
   [ ! -e "$2" ] || fail "$2 is there already, and a key that is overwritten is lost. Name a new file."
   mkdir -p "$(dirname "$2")"
   (
@@ -271,7 +282,7 @@ case ${words[0]:-} in
   rollback)
     check_hosts "${words[@]:1}"
     [ ${#words[@]} = 2 ] || fail "rollback takes one host at a time."
-    remote "${words[1]}" rollback --yes
+    remote "${words[1]}" rollback --yes || verdict $?
     ;;
   status) each status_one "${words[@]:1}" ;;
   usb) usb "${words[@]:1}" ;;

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from nixel.update.cli.registry import Commands
 
+_MOST_ANNOUNCED = 4 * 1024 * 1024
+
 
 def add(commands: Commands) -> None:
     """Describe the command's arguments.
@@ -34,7 +36,12 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "old", type=Path, metavar="A", help="a system, as /run/current-system or a store path"
     )
-    parser.add_argument("new", type=Path, metavar="B", help="the system that is to come")
+    parser.add_argument(
+        "new",
+        type=Path,
+        metavar="B",
+        help="the system that is to come; - for what `describe` printed, on stdin",
+    )
     parser.add_argument("--technical", action="store_true", help="also compare closures and derivations")
     parser.add_argument("--all", action="store_true", help="leave nothing out of a list, however long")
     parser.add_argument("--json", action="store_true", help="for programs; always with everything")
@@ -66,13 +73,12 @@ def run(arguments: argparse.Namespace) -> int:
     if not root.is_dir():
         raise Refusal(f"{root} is not a folder.", "Name the root folder of a machine.")
     store = () if root == Path("/") else ("--store", str(root.absolute()))
-    places = [_below(root, arguments.old), _below(root, arguments.new)]
+    announced = str(arguments.new) == "-"
+    if announced and arguments.technical:
+        raise Refusal("--technical needs both systems in the store.", "Name two systems.")
     try:
-        old, new = (locate(place, root) for place in places)
-        before, after = (
-            describe(place, closure(path, store), root)
-            for place, path in zip(places, (old, new), strict=True)
-        )
+        old, before = _look(root, arguments.old, store)
+        new, after = ("", _announced()) if announced else _look(root, arguments.new, store)
     except OSError as error:
         raise Refusal(
             f"{error.filename} cannot be read: {error.strerror}.", "Run it as a user who may read it."
@@ -89,6 +95,24 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.technical:
         _show(old, new, store, arguments.all)
     return 0
+
+
+def _look(root: Path, system: Path, store: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+    """A system's store path and its description."""
+    place = _below(root, system)
+    path = locate(place, root)
+    return path, describe(place, closure(path, store), root)
+
+
+def _announced() -> dict[str, Any]:
+    text = sys.stdin.buffer.read(_MOST_ANNOUNCED + 1)
+    try:
+        found = json.loads(text) if len(text) <= _MOST_ANNOUNCED else None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Refusal("What came on standard input describes no system.", "Give it what `describe` printed.")
+    return found
 
 
 def _below(root: Path, system: Path) -> Path:
