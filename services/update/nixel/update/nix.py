@@ -93,7 +93,7 @@ class Nix:
         except FileNotFoundError as error:
             raise _missing(self.command) from error
         except subprocess.TimeoutExpired as error:
-            raise Failure(f"nix {arguments[0]} did not end within {within:.0f} s.", "Try again.") from error
+            raise Failure(f"nix {arguments[0]} did not end within {within:g} s.", "Try again.") from error
         if done.returncode != 0:
             raise failure(arguments, done.returncode, done.stderr)
         return done.stdout

@@ -70,7 +70,8 @@ class Cache:
         tuple of File
             Those two.
         """
-        (self._folder / layout.NARS).mkdir(parents=True, exist_ok=True)
+        for below in (layout.NARS, *layout.EMPTY):
+            (self._folder / below).mkdir(parents=True, exist_ok=True)
         self._remove(lambda name: _LEFT_OVER.fullmatch(name) is not None)
         return tuple(
             put(self._folder, name, text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 CACHE = "cache"
 NARS = "cache/nar"
 HOSTS = "hosts"
+# Nix makes these in a cache that lacks them, and so could not read one that is mounted read-only.
+EMPTY = ("cache/log", "cache/realisations", "cache/build-trace-v2")
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 
 # Neither text ever changes: the manifests that are on a stick pin them for every host.
