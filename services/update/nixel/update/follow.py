@@ -24,7 +24,7 @@ _PERCENT_EVERY_S = 1.0
 # A unit that is being started again is not there for a moment.
 _GONE_AFTER_S = 10.0
 _NOW = {
-    Stage.COPYING: "Copying the new system. This machine goes on as it is meanwhile.",
+    Stage.COPYING: "Bringing the new system into the store. This machine goes on as it is meanwhile.",
     Stage.TRYING: "Starting the new system on trial.",
     Stage.CHECKING: "Checking the instrument's health.",
     Stage.CONFIRMING: "Healthy. Waiting for whoever sent it to come back and confirm.",
