@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 STORE = Path("/nix/store")
 _DAY_S = 24 * 3600.0
 # An instrument's system is not used for longer than that; a clock that says so is wrong.
-_LONG_S = 30 * 365 * _DAY_S
+LONG_S = 30 * 365 * _DAY_S
 # What Nix's database and the file system need beside the files themselves.
 _OVERHEAD = 1.05
 
@@ -149,10 +149,10 @@ def clock_is_plausible(here: Here, made: int, now: float | None = None) -> None:
     now = time.time() if now is None else now
     # A day of grace: clocks are set to the wrong time zone, and offers are made on machines with clocks of their own.
     earliest = max(here.identity.date, made) - _DAY_S
-    if not earliest <= now <= made + _LONG_S:
+    if not earliest <= now <= made + LONG_S:
         raise Refusal(
             f"This machine's clock says {_moment(now)}, and this offer was made {_moment(made)}.",
-            'Set the clock (timedatectl set-time "YYYY-MM-DD HH:MM:SS"), then try again.',
+            'Set it: sudo nixel-update set-clock "YYYY-MM-DD HH:MM" (in UTC). Then try again.',
         )
 
 

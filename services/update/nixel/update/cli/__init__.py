@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from nixel.update.cli import (
     carry_out,
+    clock,
     confirm,
     developer,
     diff,
@@ -36,6 +37,7 @@ COMMANDS: tuple[Command, ...] = (
     history,
     diff,
     confirm,
+    clock,
     receive,
     carry_out,
     developer,
