@@ -95,7 +95,7 @@ def test_every_stage_is_on_the_disk_before_anything_of_it_is_done(machine):
     ("fails", "verdict", "words"),
     [
         ("copy", "failed", "copy was told to fail."),
-        ("copy oddly", "failed", "Copying the new system failed in a way"),
+        ("copy oddly", "failed", "Making the new system ready failed in a way"),
         ("switch", "reverted", "switch was told to fail."),
         ("switch oddly", "reverted", "Switching to the new system failed in a way"),
         ("switch late", "reverted", "switch late was told to fail."),
@@ -105,6 +105,8 @@ def test_every_stage_is_on_the_disk_before_anything_of_it_is_done(machine):
         ("confirm", "reverted", "Nobody came back"),
         ("keep", "reverted", "keep was told to fail."),
         ("keep half oddly", "reverted", "Making the new system the boot default failed in a way"),
+        ("keep does nothing", "reverted", f"it is {OLD} instead of {NEW}"),
+        ("copy refused", "failed", "copy was refused. Ask again."),
         ("keep late", "reverted", "keep late was told to fail."),
     ],
 )
@@ -124,7 +126,7 @@ def test_an_operating_system_error_is_told_in_its_words(machine):
 
     machine.copy = full
     done = machine.driver().run(machine.begin())
-    assert "Copying the new system failed: /nix/store/x: No space left on device." in done.why
+    assert "Making the new system ready failed: /nix/store/x: No space left on device." in done.why
 
 
 @pytest.mark.parametrize(
@@ -138,6 +140,12 @@ def test_what_does_not_matter_changes_no_verdict_and_is_told(tmp_path, fails):
     assert machine.standing() == (NEW, NEW, NEW)
     if "snapshot" in fails:
         assert machine.limits["before"] is None
+
+
+@pytest.mark.parametrize("fails", ["default back does nothing", "switch back does nothing"])
+def test_a_way_back_that_only_says_that_it_was_gone_is_not_believed(tmp_path, fails):
+    machine = on(tmp_path, "keep late", fails)
+    assert machine.driver().run(machine.begin()).stage is Stage.RESTARTING
 
 
 def test_bringing_back_is_tried_in_both_parts(tmp_path):
@@ -167,7 +175,7 @@ def test_a_machine_that_takes_no_restart_needs_a_person(tmp_path, fails):
     machine = on(tmp_path, "health", "switch back", fails)
     done = machine.driver().run(machine.begin())
     assert done.verdict is Verdict.STUCK
-    assert "Switch the machine off and on" in text(done)
+    assert "switch the machine off and on" in text(done)
     assert machine.at("loader") == OLD, "so that this brings the old system"
     assert list(machine.folder.glob("root-*")), "which is still kept from the garbage collector"
 

@@ -178,6 +178,19 @@ def test_the_room_kept_back_is_used_when_the_disk_is_full(tmp_path, monkeypatch)
     assert journal.read() == begin()
 
 
+def test_a_disk_that_is_full_all_the_same(tmp_path, monkeypatch):
+    journal = Journal(tmp_path)
+    journal.write(begin())
+
+    def full(path, content, mode):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(disk, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        journal.write(step(begin(), Copied({}), begin().began))
+    assert journal.read() == begin(), "what was recorded before is still there"
+
+
 # --- the history ---
 
 

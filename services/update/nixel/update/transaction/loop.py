@@ -63,7 +63,7 @@ _FAILURES: dict[
     Stage.RESTARTING: RevertFailed,
 }
 _WORK = {
-    Stage.COPYING: "Copying the new system",
+    Stage.COPYING: "Making the new system ready",
     Stage.TRYING: "Switching to the new system",
     Stage.CHECKING: "Checking the new system",
     Stage.CONFIRMING: "Waiting for the confirmation",
