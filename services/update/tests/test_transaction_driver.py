@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from transactions import NEW, OLD, OTHER, THIRD, Machine
+from transactions import NEW, OLD, OLD_SIDE, OTHER, THIRD, Machine
 
 from nixel.update.refusal import Refusal
 from nixel.update.transaction.driver import RecordLostError
@@ -178,6 +178,28 @@ def test_a_machine_that_takes_no_restart_needs_a_person(tmp_path, fails):
     assert "switch the machine off and on" in text(done)
     assert machine.at("loader") == OLD, "so that this brings the old system"
     assert list(machine.folder.glob("root-*")), "which is still kept from the garbage collector"
+
+
+def test_both_systems_are_kept_from_the_garbage_collector_until_the_verdict(machine):
+    found = []
+    for name in ("copy", "switch", "check", "set_default", "prune"):
+        effect = getattr(machine, name)
+
+        def spied(*given, name=name, effect=effect):
+            found.append((name, {each.read_text() for each in machine.folder.glob("root-*")}))
+            return effect(*given)
+
+        setattr(machine, name, spied)
+    machine.driver().run(machine.begin())
+    both = {OLD, NEW}
+    assert found == [(name, both) for name in ("copy", "switch", "check", "set_default", "prune")]
+    assert not list(machine.folder.glob("root-*"))
+
+
+@pytest.mark.parametrize("fails", ["copy", "health", "keep"])
+def test_generations_go_only_when_a_new_one_was_kept(tmp_path, fails):
+    machine = on(tmp_path, fails, "prune")
+    assert "prune" not in text(machine.driver().run(machine.begin()))
 
 
 def test_nobody_has_to_watch(machine):
@@ -394,6 +416,15 @@ def test_a_machine_that_cannot_be_looked_at_is_brought_back(tmp_path):
     machine.put("running", NEW)
     assert machine.driver().resume().stage is Stage.RESTARTING
     assert machine.at("running") == OLD
+
+
+def test_a_decision_is_not_taken_back_because_it_cannot_be_recorded_again(tmp_path):
+    machine = on(tmp_path, running=NEW, default=OLD)
+    machine.state.mkdir()
+    begun = replace(machine.begin(), old=OLD_SIDE)
+    Journal(machine.state).write(replace(begun, stages=(*begun.stages, Passed(Stage.KEEPING, begun.began))))
+    assert machine.driver(Full(machine.state, ["keeping"])).resume().verdict is Verdict.KEPT
+    assert machine.standing() == (NEW, NEW, NEW)
 
 
 @pytest.mark.parametrize(
