@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from transactions import NEW, OLD, OLD_SIDE, OTHER, THIRD, Machine
 
+from nixel.update import disk
 from nixel.update.refusal import Refusal
 from nixel.update.transaction.driver import RecordLostError
-from nixel.update.transaction.journal import ASIDE, Journal
+from nixel.update.transaction.journal import ASIDE, Journal, encode
 from nixel.update.transaction.model import Kind, Passed, Stage, Verdict
 
 
@@ -356,6 +357,32 @@ def test_a_stage_that_cannot_be_recorded_is_not_begun(machine, stages, error):
     trace = (machine.folder / "trace").read_text() if "trying" not in stages else ""
     assert "profile" not in trace
     assert [entry.verdict for entry in machine.history().entries] == [done.verdict]
+
+
+def test_a_copy_that_fills_the_disk_leaves_room_to_say_so(machine, monkeypatch):
+    """From the copy on the disk takes nothing more, unless the room kept back is given back."""
+    write = disk.write
+
+    def full(path, content, mode):
+        if (machine.state / "reserve").exists():
+            raise FULL
+        write(path, content, mode)
+
+    def copy(progress):
+        assert (machine.state / "reserve").stat().st_size > len(encode(machine.begin()))
+        monkeypatch.setattr(disk, "write", full)
+        raise FULL
+
+    machine.copy = copy
+    recorded = []
+    let_go = machine.let_go
+    machine.let_go = lambda: (recorded.append(machine.record()["verdict"]), let_go())
+    done = machine.driver().run(machine.begin())
+    assert done.verdict is Verdict.FAILED
+    assert recorded == ["failed"], "the verdict was on the disk"
+    assert "No space left on device" in text(done)
+    assert machine.standing() == (OLD, OLD, OLD)
+    assert [entry.verdict for entry in machine.history().entries] == ["failed"]
 
 
 def test_the_way_back_needs_no_record(tmp_path):
