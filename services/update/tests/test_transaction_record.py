@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -279,6 +280,23 @@ def test_several_processes_may_add_while_others_read(tmp_path):
     assert sorted(each.id for each in told.entries) == sorted([f"t{n}" for n in range(30)] + ["t1000"])
     assert told.unreadable == 0
     assert found == sorted(found), "nobody ever sees a line disappear"
+
+
+def test_nobody_comes_between_looking_and_adding(tmp_path):
+    """Another process is adding the same line: this one waits for it, and then finds it there."""
+    history = History(tmp_path)
+    history.add(entry(0))
+    added = []
+    thread = threading.Thread(target=lambda: added.append(history.add(entry(1))))
+    with history.path.open("ab") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        thread.start()
+        thread.join(0.2)
+        assert not added, "it waits"
+        stream.write(json.dumps(entry(1).as_json()).encode() + b"\n")
+    thread.join(20)
+    assert added == [False]
+    assert history.read().entries == (entry(0), entry(1))
 
 
 # --- what it tells ---
