@@ -63,7 +63,7 @@ _FAILURES: dict[
     Stage.RESTARTING: RevertFailed,
 }
 _WORK = {
-    Stage.COPYING: "Copying the new system",
+    Stage.COPYING: "Making the new system ready",
     Stage.TRYING: "Switching to the new system",
     Stage.CHECKING: "Checking the new system",
     Stage.CONFIRMING: "Waiting for the confirmation",
@@ -71,7 +71,8 @@ _WORK = {
     Stage.REVERTING: "Bringing the old system back",
     Stage.RESTARTING: "Restarting the machine",
 }
-# What is not begun if it cannot be recorded. The way back needs no record: any that is there leads back too.
+# What is not begun if it cannot be recorded. The way back is gone without a record as well: from the one that is there
+# the next process goes back too, or, from KEEPING, keeps a system that was found good.
 _NEEDS_RECORD = (Stage.TRYING, Stage.CHECKING, Stage.CONFIRMING, Stage.KEEPING, Stage.RESTARTING)
 
 
