@@ -200,7 +200,6 @@ def test_what_does_not_fit_is_counted(made, large):
         ("mounts", {"/": ["a", "b"]}),
         ("parameters", "quiet"),
         ("identity", {"format": 1}),
-        ("unknown", 1),
     ],
 )
 def test_a_document_of_another_kind_is_refused(made, key, value):

@@ -188,7 +188,7 @@ def test_configuration_files(made):
     text = said(found)
     assert "/etc/a\n" in text
     assert "/etc/d (new)" in text
-    assert "1 configuration file more differs only in which programs they name" in text
+    assert "1 more configuration file differs only in which programs are named there" in text
 
 
 def test_mounts(made):
@@ -231,6 +231,12 @@ def test_a_table_that_was_cut_is_compared_where_both_have_it(made):
 )
 def test_ages_in_words(seconds, expected):
     assert words.age(seconds) == expected
+
+
+def test_lines_are_broken_between_words():
+    lines = ["", "  The safety daemon restarts: outputs go off", "/nix/store/" + "a" * 60]
+    found = words.wrapped(lines, 24)
+    assert found == ["", "  The safety daemon", "      restarts: outputs", "      go off", lines[2]]
 
 
 # --- of any two documents ---
