@@ -122,7 +122,9 @@ def test_a_fact_that_only_one_system_states_hinders_no_switch(made):
     assert found.untried == ()
 
 
-@pytest.mark.skipif(not GOLDEN.is_dir(), reason="tests/nix/golden, the rendered units, is not part of this build")
+@pytest.mark.skipif(
+    not GOLDEN.is_dir(), reason="tests/nix/golden, the rendered units, is not part of this build"
+)
 def test_services_that_a_technician_knows_come_first_in_plain_words(made):
     texts = {path.name: path.read_text() for path in sorted(GOLDEN.iterdir())}
     assert "nixel-safety.service" in texts
