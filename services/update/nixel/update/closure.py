@@ -49,7 +49,10 @@ def closure(system: str, store: Sequence[str] = ()) -> dict[str, int | None]:
     if done.returncode != 0:
         why = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
         raise Refusal(f"nix cannot tell what {system} needs: {why}.", todo)
-    return parse(done.stdout)
+    found = parse(done.stdout)
+    if system not in found:
+        raise Refusal(f"nix named {len(found)} store paths that {system} needs, but not itself.", todo)
+    return found
 
 
 def parse(text: str) -> dict[str, int | None]:
