@@ -160,5 +160,5 @@ def _delivery(machine: Here, asked: Request) -> Delivery:
     where = str(folder / request.MANIFEST)
     authentic(content, signature, machine.trusted, where)
     manifest = parse(content, where)
-    cache = None if asked.stick is None else f"file://{asked.stick}/{layout.CACHE}"
+    cache = None if asked.stick is None else (Path(asked.stick) / layout.CACHE).as_uri()
     return Delivery(manifest, machine.nix, cache, machine.config.trusted_keys)

@@ -6,24 +6,26 @@ import json
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 from nixel.update import carry, progress, unit
 from nixel.update.refusal import Refusal
+from nixel.update.system import judge, look
 from nixel.update.transaction.history import History
 from nixel.update.transaction.journal import Journal, UnreadableError
 from nixel.update.transaction.model import Stage, Verdict
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from nixel.update.system import Standing
     from nixel.update.transaction.history import Entry
 
 _LOOK_EVERY_S = 0.1
 _PERCENT_EVERY_S = 1.0
 # A unit that is being started again is not there for a moment.
 _GONE_AFTER_S = 10.0
-_NOW = {
+NOW = {
     Stage.COPYING: "Bringing the new system into the store. This machine goes on as it is meanwhile.",
     Stage.TRYING: "Starting the new system on trial.",
     Stage.CHECKING: "Checking the instrument's health.",
@@ -32,8 +34,8 @@ _NOW = {
     Stage.REVERTING: "Going back to the old system.",
     Stage.RESTARTING: "Restarting the machine, which brings the old system back.",
 }
-_VERDICTS = {
-    Verdict.KEPT: "DONE. The new system runs, and the next start brings it.",
+VERDICTS = {
+    Verdict.KEPT: "DONE. The new system is installed, and the next start brings it.",
     Verdict.REVERTED: "TAKEN BACK. This machine runs its old system again.",
     Verdict.REFUSED: "REFUSED. Nothing was changed.",
     Verdict.FAILED: "NOT INSTALLED. This machine runs as before.",
@@ -59,20 +61,38 @@ def status(verdict: Verdict) -> int:
     return _STATUS.get(verdict, 1)
 
 
-def words(entry: Entry) -> str:
+def words(entry: Entry, standing: Standing | None = None) -> str:
     """Say how an update ended.
 
     Parameters
     ----------
     entry
         Its line of the history.
+    standing
+        How the machine stands after it, if that is known: a new kernel runs from the next start only.
 
     Returns
     -------
     str
         Lines for a person.
     """
-    return "\n".join((_VERDICTS[entry.verdict], *(f"  {why}" for why in entry.why)))
+    why = list(entry.why)
+    if standing is not None and entry.verdict in (Verdict.KEPT, Verdict.NOTHING) and standing.restart_needed:
+        why.append(standing.sentences[-1])
+    return "\n".join((VERDICTS[entry.verdict], *(indent(each, "  ") for each in why)))
+
+
+def standing() -> Standing | None:
+    """Look how the machine stands.
+
+    Returns
+    -------
+    Standing or None
+        `None` if it cannot be told.
+    """
+    with suppress(OSError):
+        return judge(look(Path("/")))
+    return None
 
 
 def find(state: Path, identifier: str) -> Entry | None:
@@ -149,8 +169,8 @@ def follow(state: Path, identifier: str, *, until: Stage = Stage.DONE, quiet: bo
         if found is not None and found[0] == identifier:
             if found[1] is not told:
                 told = found[1]
-                if not quiet and told in _NOW:
-                    print(_NOW[told], file=sys.stderr, flush=True)
+                if not quiet and told in NOW:
+                    print(NOW[told], file=sys.stderr, flush=True)
             if told is until or told is Stage.RESTARTING:
                 return None
             if told is Stage.COPYING and not quiet and now - percent_at >= _PERCENT_EVERY_S:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from nixel.update import config, disk, request
-from nixel.update.follow import find, follow, stage, status, words
+from nixel.update.follow import find, follow, stage, standing, status, words
 from nixel.update.live import CONFIRM
 from nixel.update.refusal import Refusal
 from nixel.update.transaction.model import Stage
@@ -81,5 +81,5 @@ def run(arguments: argparse.Namespace) -> int:
         entry = follow(state, identifier, quiet=True)
         if entry is None:
             raise Refusal("The machine restarts.", "Ask again when it is back.")
-    print(json.dumps(entry.as_json(), indent=2) if arguments.json else words(entry))
+    print(json.dumps(entry.as_json(), indent=2) if arguments.json else words(entry, standing()))
     return status(entry.verdict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nixel.update import carry, here, invocation, progress, request
 from nixel.update.cli import show
-from nixel.update.follow import follow, status, words
+from nixel.update.follow import follow, standing, status, words
 from nixel.update.refusal import Refusal
 from nixel.update.stick.verify import verify
 from nixel.update.transaction.model import Kind, Source, Stage, Via
@@ -83,7 +84,10 @@ def run_offer(arguments: argparse.Namespace) -> int:
         print(json.dumps(show.as_json(machine, verified.manifest), indent=2))
     else:
         print(show.offer(machine, verified.manifest, everything=arguments.all))
-        print("To install it, type: sudo nixel-update install")
+        wanted = ["sudo", "nixel-update", "install"]
+        wanted += [] if arguments.folder is None else [str(arguments.folder)]
+        wanted += ["--allow-older"] if arguments.allow_older else []
+        print(f"\nTo install it, type: {shlex.join(wanted)}")
     return 0
 
 
@@ -107,6 +111,8 @@ def run_install(arguments: argparse.Namespace) -> int:
     """
     machine = here.look()
     state = machine.config.state
+    if arguments.json and not arguments.yes:
+        raise Refusal("A program cannot be asked.", "Look at `nixel-update offer --json`, then say --yes.")
     if arguments.offer:
         if arguments.folder:
             raise Refusal("Both a stick and an offer were named.", "Name one of them.")
@@ -120,9 +126,10 @@ def run_install(arguments: argparse.Namespace) -> int:
         with recorded(machine, identifier, Kind.INSTALL, source):
             verified = _verified(machine, arguments)
         manifest = verified.manifest
-        if not _runs_already(machine, manifest.system) and not arguments.yes:
-            print(show.offer(machine, manifest, everything=arguments.all))
-            if not agreed("Install this? [y/N] "):
+        if not _runs_already(machine, manifest.system):
+            if not arguments.json:
+                print(show.offer(machine, manifest, everything=arguments.all), "", sep="\n", flush=True)
+            if not arguments.yes and not agreed("Install this? [y/N] "):
                 print("Not installed. Nothing was changed.")
                 return 1
         folder = str(_folder(arguments).resolve())
@@ -153,12 +160,16 @@ def carried_out(machine: Here, asked: request.Request, *, as_json: bool) -> int:
     state = machine.config.state
     carry.start(asked.id, invocation.argv0())
     until = Stage.CONFIRMING if asked.asks_confirmation else Stage.DONE
-    entry = follow(state, asked.id, until=until, quiet=as_json)
+    try:
+        entry = follow(state, asked.id, until=until, quiet=as_json)
+    except KeyboardInterrupt:
+        print("\nIt goes on by itself. To see how far it is, type: nixel-update status", file=sys.stderr)
+        raise
     if entry is None:
         if as_json:
             print(json.dumps({"id": asked.id, "verdict": None}))
         return 0
-    print(json.dumps(entry.as_json(), indent=2) if as_json else words(entry))
+    print(json.dumps(entry.as_json(), indent=2) if as_json else words(entry, standing()))
     request.drop(state, asked.id)
     return status(entry.verdict)
 
@@ -174,7 +185,7 @@ def agreed(question: str) -> bool:
     Returns
     -------
     bool
-        Whether the answer was yes.
+        Whether the answer was yes; an end of input is a no.
 
     Raises
     ------
@@ -183,7 +194,11 @@ def agreed(question: str) -> bool:
     """
     if not sys.stdin.isatty():
         raise Refusal("Nobody can be asked here.", "Look at the offer, then say --yes.")
-    return input(question).strip().lower() in ("y", "yes")
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False
 
 
 @contextmanager

@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nixel.update import config
+from nixel.update.follow import NOW, stage
 from nixel.update.refusal import Refusal
 from nixel.update.system import judge, look
+from nixel.update.transaction.model import Stage
 
 if TYPE_CHECKING:
     import argparse
@@ -84,12 +87,27 @@ def run(arguments: argparse.Namespace) -> int:
         raise Refusal(f"{root} is not a folder.", "Name the root folder of a machine.")
     try:
         standing = judge(look(root))
+        going = _going(root)
     except OSError as error:
         raise Refusal(
             f"{error.filename} cannot be read: {error.strerror}.", "Run it as a user who may read it."
         ) from error
     if arguments.json:
-        print(json.dumps(as_json(standing), indent=2))
+        found = {**as_json(standing), "update": going and {"id": going[0], "stage": going[1]}}
+        print(json.dumps(found, indent=2))
     else:
         print("\n".join(standing.sentences))
+        if going is not None:
+            print(f"An update is going on ({going[0]}). {NOW[going[1]]}")
     return 0
+
+
+def _going(root: Path) -> tuple[str, Stage] | None:
+    """Which update is going on, and how far it is; only the machine's own settings say where that is noted."""
+    if root != Path("/"):
+        return None
+    try:
+        found = stage(config.read().state)
+    except (Refusal, OSError):
+        return None
+    return None if found is None or found[1] is Stage.DONE else found

@@ -131,7 +131,7 @@ def read(folder: Path, host: str, trusted: Sequence[PublicKey]) -> Verified:
     if manifest.host != host:
         raise Refusal(f"{where} is for the host {manifest.host}.", _AGAIN)
     complete(manifest)
-    return Verified(manifest, key, content, signature, f"file://{(folder / layout.CACHE).absolute()}")
+    return Verified(manifest, key, content, signature, (folder / layout.CACHE).absolute().as_uri())
 
 
 def verify(
