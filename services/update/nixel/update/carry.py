@@ -62,11 +62,7 @@ def start(identifier: str, argv0: tuple[str, ...]) -> None:
     Refusal
         If systemd does not start it: most likely another update is running.
     """
-    if unit.active(UNIT):
-        raise Refusal(
-            "Another update is running on this machine.",
-            "Wait for its end; `nixel-update status` says how far it is.",
-        )
+    alone()
     properties = {
         "Restart": "on-failure",
         "RestartSec": "500ms",
@@ -83,6 +79,21 @@ def start(identifier: str, argv0: tuple[str, ...]) -> None:
         )
     except unit.UnitError as error:
         raise Refusal(str(error), "Look at `systemctl status`, then try again.") from error
+
+
+def alone() -> None:
+    """See that no update is running.
+
+    Raises
+    ------
+    Refusal
+        If one is.
+    """
+    if unit.active(UNIT):
+        raise Refusal(
+            "Another update is running on this machine.",
+            "Wait for its end; `nixel-update status` says how far it is.",
+        )
 
 
 def driver(settings: Config, identifier: str, delivery: Delivery | None) -> Driver:
@@ -160,5 +171,5 @@ def _delivery(machine: Here, asked: Request) -> Delivery:
     where = str(folder / request.MANIFEST)
     authentic(content, signature, machine.trusted, where)
     manifest = parse(content, where)
-    cache = None if asked.stick is None else (Path(asked.stick) / layout.CACHE).as_uri()
+    cache = None if asked.stick is None else Path(asked.stick) / layout.CACHE
     return Delivery(manifest, machine.nix, cache, machine.config.trusted_keys)

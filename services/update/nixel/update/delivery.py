@@ -10,6 +10,7 @@ from nixel.update.manifest.verify import some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from nixel.update.manifest.model import Entry, Manifest
     from nixel.update.nix import Nix
@@ -30,14 +31,15 @@ class Delivery:
     nix
         The machine's store.
     cache
-        Where the paths come from, as Nix names it; `None` if somebody has copied them into the store already.
+        The folder of the binary cache that the paths come from; `None` if somebody has copied them into the store
+        already.
     trusted_keys
         The keys of which one must have signed each path.
     """
 
     manifest: Manifest
     nix: Nix
-    cache: str | None
+    cache: Path | None
     trusted_keys: tuple[str, ...]
 
     def bring(self, progress: Callable[[int, int], None]) -> None:
@@ -57,7 +59,18 @@ class Delivery:
         known = self.nix.path_info(paths)
         missing = [each for each in self.manifest.paths if known.get(each.path) is None]
         if missing and self.cache is not None:
-            self._copy(missing, progress)
+            try:
+                self._copy(missing, self.cache, progress)
+            except Failure as failure:
+                # Nix names the first file that it misses; a technician has to know that it is the stick. (It makes a
+                # new cache where it finds none, so that only the paths themselves tell.)
+                files = [each.narinfo.name for each in missing if each.narinfo is not None]
+                if not all((self.cache.parent / each).is_file() for each in files):
+                    raise Failure(
+                        f"{self.cache.parent} is gone: the stick was pulled out, or cannot be read any more.",
+                        "Plug it in again.",
+                    ) from failure
+                raise
             known = self.nix.path_info(paths)
             missing = [each for each in missing if known.get(each.path) is None]
         if missing:
@@ -70,7 +83,7 @@ class Delivery:
                 "Do not use this machine's store: have it checked with `nix-store --verify --check-contents`.",
             )
 
-    def _copy(self, missing: Sequence[Entry], progress: Callable[[int, int], None]) -> None:
+    def _copy(self, missing: Sequence[Entry], cache: Path, progress: Callable[[int, int], None]) -> None:
         total = sum(each.nar_size for each in missing)
         done = 0
         progress(done, total)
@@ -79,7 +92,7 @@ class Delivery:
             # Root may switch these checks off; here they are on, whatever the machine's own settings say.
             self.nix.copy(
                 [each.path for each in batch],
-                *("--from", str(self.cache), "--option", "require-sigs", "true"),
+                *("--from", cache.as_uri(), "--option", "require-sigs", "true"),
                 *("--option", "trusted-public-keys", " ".join(self.trusted_keys)),
                 total=size,
                 progress=lambda moved, _, done=done: progress(done + moved, total),  # type: ignore[misc]

@@ -18,8 +18,11 @@ from nixel.update.transaction.journal import Journal, UnreadableError
 from nixel.update.transaction.model import Stage, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nixel.update.system import Standing
     from nixel.update.transaction.history import Entry
+    from nixel.update.transaction.model import Transaction
 
 _LOOK_EVERY_S = 0.1
 _PERCENT_EVERY_S = 1.0
@@ -126,11 +129,15 @@ def stage(state: Path) -> tuple[str, Stage] | None:
     tuple or None
         Its name and its stage; `None` if there is none.
     """
+    found = _record(state)
+    return None if found is None else (found.id, found.stage)
+
+
+def _record(state: Path) -> Transaction | None:
     try:
-        found = Journal(state).read()
+        return Journal(state).read()
     except UnreadableError:
         return None
-    return None if found is None else (found.id, found.stage)
 
 
 def follow(state: Path, identifier: str, *, until: Stage = Stage.DONE, quiet: bool = False) -> Entry | None:
@@ -157,25 +164,27 @@ def follow(state: Path, identifier: str, *, until: Stage = Stage.DONE, quiet: bo
     Refusal
         If nobody works on it.
     """
-    told: Stage | None = None
+    told = 0
     gone_since: float | None = None
-    percent_at = 0.0
+    percent_at, percent = 0.0, ""
     while True:
         entry = find(state, identifier)
         if entry is not None:
+            if not quiet:
+                _tell_stages([Stage(name) for name, _ in entry.stages[told:]])
             return entry
         now = time.monotonic()
-        found = stage(state)
-        if found is not None and found[0] == identifier:
-            if found[1] is not told:
-                told = found[1]
-                if not quiet and told in NOW:
-                    print(NOW[told], file=sys.stderr, flush=True)
-            if told is until or told is Stage.RESTARTING:
+        found = _record(state)
+        if found is not None and found.id == identifier:
+            if not quiet:
+                _tell_stages([each.stage for each in found.stages[told:]])
+            told = len(found.stages)
+            if found.stage is until or found.stage is Stage.RESTARTING:
                 return None
-            if told is Stage.COPYING and not quiet and now - percent_at >= _PERCENT_EVERY_S:
-                percent_at = now
-                _tell_copy(identifier)
+            if found.stage is Stage.COPYING and not quiet and now - percent_at >= _PERCENT_EVERY_S:
+                percent_at, before, percent = now, percent, _copied(identifier)
+                if percent != before:
+                    print(f"  {percent}", file=sys.stderr, flush=True)
         if unit.active(carry.UNIT):
             gone_since = None
         elif gone_since is None:
@@ -188,10 +197,19 @@ def follow(state: Path, identifier: str, *, until: Stage = Stage.DONE, quiet: bo
         time.sleep(_LOOK_EVERY_S)
 
 
-def _tell_copy(identifier: str) -> None:
+def _tell_stages(stages: Sequence[Stage]) -> None:
+    """Name each stage, also one that was over before anybody looked."""
+    for each in stages:
+        if each in NOW:
+            print(NOW[each], file=sys.stderr, flush=True)
+
+
+def _copied(identifier: str) -> str:
+    """How far a copy is; empty if that is not noted (yet)."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         found = json.loads(carry.PROGRESS.read_text())
         if found["id"] == identifier and found["total"]:
             done, total = found["done"], found["total"]
             share = 100 * done // total
-            print(f"  {share} % of {progress.size(total)}", file=sys.stderr, flush=True)
+            return f"{share} % of {progress.size(total)}"
+    return ""

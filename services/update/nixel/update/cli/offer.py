@@ -124,6 +124,8 @@ def run_install(arguments: argparse.Namespace) -> int:
     else:
         identifier, source = request.name(), Source(Via.STICK, str(arguments.folder or STICK), request.who())
         with recorded(machine, identifier, Kind.INSTALL, source):
+            # Before a stick is read for minutes; it is looked at once more when the update starts.
+            carry.alone()
             verified = _verified(machine, arguments)
         manifest = verified.manifest
         if not _runs_already(machine, manifest.system):
@@ -158,7 +160,12 @@ def carried_out(machine: Here, asked: request.Request, *, as_json: bool) -> int:
         The exit status.
     """
     state = machine.config.state
-    carry.start(asked.id, invocation.argv0())
+    with recorded(machine, asked.id, asked.kind, asked.source):
+        try:
+            carry.start(asked.id, invocation.argv0())
+        except Refusal:
+            request.drop(state, asked.id)
+            raise
     until = Stage.CONFIRMING if asked.asks_confirmation else Stage.DONE
     try:
         entry = follow(state, asked.id, until=until, quiet=as_json)
