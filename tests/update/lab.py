@@ -187,6 +187,8 @@ class Lab:
     def remove(self, machine):
         """Switch a machine off and forget it, its disk too."""
         machine.power_cut()
+        # The next machine of that name begins without them.
+        machine.pull_all()
         self.run(["umount", "--lazy", machine.disk])
         self.run(["rmdir", machine.disk])
         del self.machines[machine.name]
