@@ -1,5 +1,6 @@
 """What the tests of sticks share: small systems in the store, keys as Nix makes them, and sticks written from both."""
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -90,6 +91,11 @@ class Stick:
 
     def files(self):
         return sorted(each for each in self.folder.rglob("*") if each.is_file())
+
+
+def pin(content):
+    """SHA-256 and size, as a manifest has them."""
+    return hashlib.sha256(content).hexdigest(), len(content)
 
 
 def state(folder):
