@@ -25,12 +25,7 @@ FLIPS = 200
 
 @pytest.fixture(scope="module")
 def good(nix):
-    with sticks.shared_folder() as place:
-        secret = sticks.make_key(place / "key")
-        whose = sticks.identity()
-        system = sticks.build(whose)
-        sticks.write_stick(place / "stick", [system], secret)
-        stick = sticks.Stick(place / "stick", system, whose, secret)
+    with sticks.good_stick() as stick:
         check(stick)
         yield stick
 
