@@ -21,6 +21,7 @@ A stick is a folder: `lab.stick("usb")` makes it, /lab/sticks/usb is it on the d
 """
 
 import lab as the_lab
+import nix_tools
 import pytest
 
 
@@ -46,3 +47,12 @@ def target(lab):
     yield start
     for machine in made:
         lab.remove(machine)
+
+
+@pytest.fixture(scope="session")
+def nix():
+    """Nix itself, without nixpkgs."""
+    reason = nix_tools.why_no_nix()
+    if reason:
+        pytest.skip(f"Nix: {reason}")
+    return nix_tools

@@ -328,9 +328,11 @@ def test_says_in_words_why_nix_failed(said, what):
 
 
 def test_follows_nixs_log_of_a_copy():
-    copied = Copied()
+    copied = Copied({PATH: 120, NEED: 70, NEED + "2": 5})
     lines = [
         {"action": "start", "id": 1, "type": 103, "text": "copying 2 paths"},
+        {"action": "result", "id": 1, "type": 106, "fields": [100, 195]},
+        {"action": "result", "id": 1, "type": 106, "fields": [101, 7]},
         {"action": "result", "id": 1, "type": 105, "fields": [1, 2, 1, 0]},
         {"action": "start", "id": 2, "type": 100, "fields": [PATH]},
         {"action": "result", "id": 2, "type": 105, "fields": [100, 120, 0, 0]},
@@ -338,6 +340,8 @@ def test_follows_nixs_log_of_a_copy():
         {"action": "stop", "id": 2},
         {"action": "start", "id": 3, "type": 100, "fields": [NEED]},
         {"action": "result", "id": 3, "type": 105, "fields": [7, 70, 0, 0]},
+        {"action": "start", "id": 4, "type": 100, "fields": [NEED + "2"]},
+        {"action": "stop", "id": 4},
         {"action": "msg", "level": 0, "msg": "error: pulled"},
         {"action": "msg", "level": 4, "msg": "copying path"},
         {"action": "result", "id": 3, "type": 105, "fields": []},
@@ -347,14 +351,14 @@ def test_follows_nixs_log_of_a_copy():
         copied.take(f"@nix {json.dumps(each)}\n")
     copied.take("warning: in plain words\n")
     copied.take("@nix {torn\n")
-    assert copied.done == 127
+    assert (copied.done, copied.total) == (120 + 7 + 5, 195)
     assert "error: pulled" in copied.said
     assert "copying path" not in copied.said
 
 
 def test_says_so_without_nix(tmp_path):
     missing = Nix((str(tmp_path / "nix"),))
-    for attempt in (lambda: missing.path_info([PATH]), lambda: missing.copy([PATH], "--to", "/x")):
+    for attempt in (lambda: missing.path_info([PATH]), lambda: missing.copy({PATH: 1}, "--to", "/x")):
         with pytest.raises(Failure, match="Install Nix"):
             attempt()
 

@@ -104,6 +104,10 @@ class Live:
             asked += ["--before", str(note)]
         status, answer = self._health(system, asked, within)
         checks = _checks(answer)
+        if checks == ():
+            raise EffectError(
+                "The new system's health check looked at nothing, so it cannot be told whether it is well."
+            )
         if checks is None or status not in (0, 1) or (status == 0) != all(each.passed for each in checks):
             raise EffectError(
                 f"The new system's health check ended with status {status} and gave no answer that can be read."

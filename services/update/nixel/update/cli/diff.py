@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from nixel.update.cli.registry import Commands
 
 _MOST_ANNOUNCED = 4 * 1024 * 1024
-_WIDEST = 110
 
 
 def add(commands: Commands) -> None:
@@ -93,8 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
             described["technical"] = _kept(old, new, store)
         print(json.dumps(described, indent=2))
         return 0
-    width = min(shutil.get_terminal_size().columns, _WIDEST)
-    print("\n".join(words.wrapped(words.sentences(found, arguments.all), width)))
+    print("\n".join(words.fitted(words.sentences(found, arguments.all))))
     if arguments.technical:
         _show(old, new, store, arguments.all)
     return 0

@@ -69,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         fits(manifest, machine.identity, allow_older=arguments.allow_older)
         here.clock_is_plausible(machine, manifest.made)
         here.room(machine, manifest)
+        show.can_be_tried(machine, manifest.description)
     if machine.running.path == manifest.system == machine.default:
         print("This machine runs that system already. Nothing to do.")
         return 0
