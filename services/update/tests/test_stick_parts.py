@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -224,6 +225,24 @@ def test_a_huge_file_is_refused_by_its_size(stick):
     with (stick.path / "cache" / "huge").open("wb") as stream:
         stream.truncate(1 << 40)
     refused(stick, file("cache/huge", b"content"), "1099511627776")
+
+
+def test_a_large_file_is_read_in_pieces(stick):
+    size = 100 << 20
+    digest = hashlib.sha256()
+    for _ in range(100):
+        digest.update(bytes(1 << 20))
+    with (stick.path / "cache" / "large").open("wb") as stream:
+        stream.truncate(size)
+    told = []
+    tracemalloc.start()
+    try:
+        stick.check(File("cache/large", digest.hexdigest(), size), told.append)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sum(told) == size
+    assert most < 8 << 20
 
 
 def test_a_file_that_grows_while_it_is_read_is_refused(stick):
