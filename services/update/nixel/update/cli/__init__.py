@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from nixel.update.cli import status
+from nixel.update.health import cli as health
 from nixel.update.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from nixel.update.cli.registry import Command
 
 # registry.py says how to add one.
-COMMANDS: tuple[Command, ...] = (status,)
+COMMANDS: tuple[Command, ...] = (status, health)
 
 
 def parser() -> argparse.ArgumentParser:
