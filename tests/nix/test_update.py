@@ -197,6 +197,69 @@ def test_a_system_for_another_machine_refuses_to_be_switched_to(hosts, tmp_path,
         assert "Take the system that was made for this machine" in done.stdout
 
 
+# --- a stick is plugged in ---
+
+
+@pytest.fixture(scope="module")
+def scripts(nixpkgs):
+    """The programs that announce a stick and take that back."""
+    return nixpkgs.evaluate(
+        "nixosConfigurations",
+        apply="""machines:
+          let unit = machines.scanner.config.systemd.services."nixel-update-offer@".serviceConfig; in
+          { announce = unit.ExecStart.text; withdraw = unit.ExecStopPost.text; }""",
+    )
+
+
+@pytest.fixture
+def machine(scripts, tmp_path):
+    """Runs one of them on a machine whose /run is a folder of the test's, with a nixel-update that says something."""
+    run = tmp_path / "run"
+    for folder in ("nixel-update/stick", "issue.d", "bin"):
+        (run / folder).mkdir(parents=True)
+
+    def call(name, says="", status=0):
+        (run / "says").write_text(says)
+        program = run / "bin" / "nixel-update"
+        program.write_text(f'#!/bin/sh\necho "$*" > {run}/asked\ncat {run}/says\nexit {status}\n')
+        program.chmod(0o755)
+        text = re.sub(r"^#!.*\n", "", scripts[name]).replace("/run/", f"{run}/")
+        environment = {"PATH": f"{run}/bin:/usr/bin:/bin"}
+        subprocess.run(["bash", "-c", text], env=environment, check=True)
+        return run
+
+    return call
+
+
+def test_a_stick_is_announced_and_nothing_is_installed(machine):
+    run = machine("announce", "This machine is scanner.\nOffered: 2.3\n")
+    assert (run / "asked").read_text() == f"offer {run}/nixel-update/stick\n"
+    motd = (run / "nixel-update" / "motd").read_text()
+    assert "\nOffered: 2.3\n" in motd
+    assert "\nNothing is installed by itself." in motd
+    assert "sudo nixel-update install" in motd
+    assert (run / "issue.d" / "nixel-update.issue").read_text() == motd
+    assert (run / "agetty.reload").exists()
+    machine("withdraw")
+    assert not (run / "nixel-update" / "motd").exists()
+    assert not (run / "issue.d" / "nixel-update.issue").exists()
+
+
+def test_a_stick_that_is_refused_is_not_offered(machine):
+    run = machine("announce", "This stick is for another machine.", status=2)
+    motd = (run / "nixel-update" / "motd").read_text()
+    assert "This stick is for another machine." in motd
+    assert "nixel-update install" not in motd
+
+
+def test_a_stick_cannot_write_to_a_terminal_what_is_no_text(machine):
+    run = machine("announce", "a\x1b[2J\x07b\x00\x7f\\U µ\n")
+    motd = (run / "nixel-update" / "motd").read_text()
+    assert "\na[2Jb\\U µ\n" in motd
+    # agetty reads backslashes in its file: \U would show who is logged in.
+    assert "\na[2Jb\\\\U µ\n" in (run / "issue.d" / "nixel-update.issue").read_text()
+
+
 # --- what is refused ---
 
 BAD = {

@@ -85,7 +85,13 @@ let
     kind: write:
     lib.mapAttrs' (
       name: check:
-      lib.nameValuePair "${kind}-${name}" (write check // { inherit kind; inherit (check) within steady; })
+      lib.nameValuePair "${kind}-${name}" (
+        write check
+        // {
+          inherit kind;
+          inherit (check) within steady;
+        }
+      )
     ) (lib.filterAttrs (_: check: check.enable) cfg.checks.${kind})
   ) written;
 

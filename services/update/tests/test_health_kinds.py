@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import stat
 import sys
@@ -258,7 +259,7 @@ def systemctl(tmp_path, monkeypatch):
         program.write_text(f"#!/bin/sh\n{wanted}{instead or f'echo {rows!r}'}\n")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
-    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     return says
 
 
