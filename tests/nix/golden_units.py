@@ -12,7 +12,15 @@ import nix_tools
 FOLDER = nix_tools.ROOT / "tests" / "nix" / "golden"
 # Which units of which machine: a real instrument, one that needs no network at all, and the simulated one.
 UNITS = {
-    "scanner": ("nixel-imaging.service", "nixel-imaging.socket", "nixel-safety.service"),
+    "scanner": (
+        "nixel-imaging.service",
+        "nixel-imaging.socket",
+        "nixel-safety.service",
+        "nixel-update-collect.service",
+        "nixel-update-offer@.service",
+        "nixel-update-resume.service",
+        "nixel-update-stick@.service",
+    ),
     "microscope": ("nixel-imaging.service", "nixel-imaging.socket", "nixel-safety.service"),
     "demo-vm": (
         "nixel-imaging.service",
@@ -39,7 +47,7 @@ def normalised(text):
     """A unit without what changes with every nixpkgs: hashes and versions of store paths, and empty lines."""
 
     def path(match):
-        name = re.sub(r"-\d[\w.+]*(-\d+)?$", "", match[1])
+        name = re.sub(r"-\d[\w.+]*(-\d+)?(?=-bin$|$)", "", match[1])
         return f"/nix/store/{re.sub(r'^python3[.][0-9]+-', 'python3-', name)}"
 
     text = re.sub(r"/nix/store/[0-9a-z]{32}-([\w.+?=-]+)", path, text)

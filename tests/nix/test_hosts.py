@@ -47,7 +47,9 @@ def test_a_whole_system_instantiates(hosts, name):
     assert derivation.startswith("/nix/store/")
     assert derivation.endswith(".drv")
     assert nix_tools.on_host(derivation).is_file()
-    assert hosts[name]["warnings"] == []
+    # Nobody's key is in this repository, and a machine that takes nobody's update says so; nothing else is amiss.
+    said = [warning.split()[0] for warning in hosts[name]["warnings"]]
+    assert said == ([] if name == "demo-vm" else ["nixel.update.trustedKeys"])
 
 
 @pytest.mark.parametrize(("system", "image"), [(s, i) for s, images in IMAGES.items() for i in images])

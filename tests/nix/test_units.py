@@ -9,8 +9,19 @@ import pytest
 
 ALL = [(machine, unit) for machine, units in golden_units.UNITS.items() for unit in units]
 SERVICES = [(machine, unit) for machine, unit in ALL if unit.endswith(".service")]
+# They switch systems and remove from the store: the whole machine is what they work on, and no wall would stand.
+OPEN = {"nixel-update-resume.service", "nixel-update-collect.service"}
+SERVICES = [(machine, unit) for machine, unit in SERVICES if unit not in OPEN]
 # systemd's own measure, 0 (closed) to 10: what DESIGN.md promises, and for the demonstration's extra unit the same.
-EXPOSURE = {"nixel-safety.service": 1.5, "nixel-imaging.service": 1.0, "nixel-virtual-scanner.service": 1.5}
+EXPOSURE = {
+    "nixel-safety.service": 1.5,
+    "nixel-imaging.service": 1.0,
+    "nixel-virtual-scanner.service": 1.5,
+    # Reads what anybody may have written on a stick.
+    "nixel-update-offer@.service": 1.0,
+    # Mounts it for everybody to see, so it has no mount namespace of its own, on which most walls rest.
+    "nixel-update-stick@.service": 4.5,
+}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +65,7 @@ def test_systemd_understands_them(units, analyze, machine, tmp_path):
     for unit in golden_units.UNITS[machine]:
         text = units[machine, unit]
         # Programs in the store are not here; stand-ins are, so that everything else about them is looked at.
-        for program in re.findall(r'^ExecStart="?([^" ]+)', text, re.MULTILINE):
+        for program in re.findall(r'^Exec(?:Start|Stop|StopPost)="?([^" \n]+)', text, re.MULTILINE):
             stand_in = tmp_path / program.lstrip("/")
             stand_in.parent.mkdir(parents=True, exist_ok=True)
             stand_in.write_text("#!/bin/sh\n")

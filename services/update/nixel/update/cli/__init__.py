@@ -22,6 +22,7 @@ from nixel.update.cli import (
     status,
 )
 from nixel.update.failure import Failure
+from nixel.update.health import cli as health
 from nixel.update.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ COMMANDS: tuple[Command, ...] = (
     diff,
     confirm,
     clock,
+    health,
     receive,
     carry_out,
     developer,

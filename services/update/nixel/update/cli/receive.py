@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from nixel.update import here, request
+from nixel.update import carry, here, request
 from nixel.update.cli import show
 from nixel.update.cli.offer import recorded
 from nixel.update.manifest import authentic, complete, fits, parse
@@ -75,6 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     asked = request.Request(identifier, Kind.INSTALL, source, manifest.system, None, asks_confirmation=True)
     request.save(machine.config.state, asked, content, signature)
+    # What is sent now is nobody's yet, and must not be collected as garbage before it is installed.
+    carry.driver(machine.config, identifier, None).effects.keep_reachable(manifest.system)
     print(show.offer(machine, manifest, everything=False))
     print(f"offer: {identifier}")
     return 0

@@ -132,9 +132,24 @@ def read(folder: Path, host: str, trusted: Sequence[PublicKey]) -> Verified:
     if manifest.host != host:
         raise Refusal(f"{where} is for the host {manifest.host}.", _AGAIN)
     complete(manifest)
-    # A store's name is an URL: a stick's may hold spaces, and what an URL takes for its end.
-    cache = f"file://{quote(str((folder / layout.CACHE).absolute()))}"
-    return Verified(manifest, key, content, signature, cache)
+    return Verified(manifest, key, content, signature, cache(folder))
+
+
+def cache(folder: Path) -> str:
+    """Name a stick's binary cache as Nix does.
+
+    Parameters
+    ----------
+    folder
+        The stick's folder.
+
+    Returns
+    -------
+    str
+        An URL.
+    """
+    # A stick's name may hold spaces, and what an URL takes for its end.
+    return f"file://{quote(str((folder / layout.CACHE).absolute()))}"
 
 
 def verify(
