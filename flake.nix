@@ -52,7 +52,7 @@
         default = pkgs.callPackage ./pkgs/shell.nix { };
       });
       formatter = forAllSystems (pkgs: pkgs.nixfmt-tree);
-      templates.instrument = {
+      templates.default = {
         path = ./nixos/template;
         description = "An instrument of your own in one file";
       };
