@@ -12,7 +12,7 @@ from nixel.safety.config import parse
 
 HOSTS = ("demo-vm", "microscope", "microscope-pi5", "scanner")
 IMAGES = {
-    "x86_64-linux": ["scanner-image"],
+    "x86_64-linux": ["scanner-image", "microscope-image", "microscope-pi5-image"],
     "aarch64-linux": ["microscope-image", "microscope-pi5-image"],
 }
 # Nothing has to be built before it can be evaluated.
@@ -56,6 +56,25 @@ def test_a_whole_system_instantiates(hosts, name):
 def test_an_image_instantiates(nixpkgs, system, image):
     derivation = nixpkgs.flake("eval --raw", f"packages.{system}.{image}.drvPath", *NO_IFD)
     assert nix_tools.on_host(derivation).is_file()
+
+
+def test_a_card_is_the_same_wherever_it_is_asked_for(nixpkgs):
+    found = {
+        nixpkgs.flake("eval --raw", f"packages.{system}.microscope-image.drvPath", *NO_IFD)
+        for system in IMAGES
+    }
+    assert len(found) == 1
+    shown = json.loads(nixpkgs.run("nix", "derivation", "show", found.pop()))
+    assert [each["system"] for each in shown.values()] == ["aarch64-linux"]
+
+
+def test_the_template_is_the_one_without_a_name(nixpkgs, tmp_path):
+    # nix flake init takes no other input's place, so the outputs that need none are all it may touch.
+    command = f"cd {tmp_path} && nix flake init --offline --template git+file://{nix_tools.ROOT}"
+    nixpkgs.run("bash", "-c", command)
+    template = nix_tools.ROOT / "nixos" / "template"
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in template.iterdir()}
+    assert (tmp_path / "flake.nix").read_text() == (template / "flake.nix").read_text()
 
 
 @pytest.mark.parametrize("name", HOSTS)
