@@ -25,22 +25,21 @@ from pathlib import Path
 from machine import SCRIPT, Machine, MachineError
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nixel"
 DEVELOPER = "developer"
 MIB = 1024 * 1024
 
 
 @functools.cache
-def why_none():
-    """Why there can be no such machines here, or nothing."""
+def containers():
+    """The root of the machines, and why there can be none here; one of the two is nothing."""
     done = subprocess.run([str(ROOT / "tools" / "containers")], capture_output=True, text=True, check=False)
     if done.returncode == 0:
-        return ""
+        return Path(done.stdout.strip()), ""
     # Only a reason in the tool's own words is one to leave the tier out; anything else is a fault of the tool.
     words = done.stderr.strip().splitlines()
     if done.returncode != 2 or not words or not words[-1].startswith("nixel: "):
         raise MachineError(f"tools/containers ended with {done.returncode}\n{done.stderr}")
-    return words[-1].removeprefix("nixel: ")
+    return None, words[-1].removeprefix("nixel: ")
 
 
 class Lab:
@@ -49,17 +48,16 @@ class Lab:
     def __init__(self):
         self.closing = False
         self.machines = {}
-        self.root = CACHE / "container-root"
         self._cleanup = contextlib.ExitStack()
         self._next = 1
 
     def __enter__(self):
-        reason = why_none()
+        self.root, reason = containers()
         if reason:
             raise MachineError(reason)
         with self._cleanup:
             # The root that the machines stand on stays while this is held.
-            lock = self._cleanup.enter_context((CACHE / "container-root.lock").open())
+            lock = self._cleanup.enter_context(self.root.with_name(f"{self.root.name}.lock").open())
             fcntl.flock(lock, fcntl.LOCK_SH)
             self.folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="nixel-lab-")))
             self.scratch = Path(

@@ -88,7 +88,8 @@ def test_a_system_does_what_is_ordered(target, old):
     systems.order(machine, "check", "1.0", "hang stubborn")
     hanging = machine.begin(f"exec {old}/nixel/health check")
     machine.wait("[ $(grep -c 'check 1.0 begin' /var/log/rig/calls.log) = 2 ]")
-    machine.run("pkill -TERM -f nixel/health || true")
+    machine.run("kill -TERM $(tail -n 1 /var/log/rig/calls.log | cut -d ' ' -f 2)")
+    time.sleep(0.2)
     assert hanging.poll() is None
     systems.take_back(machine, "check", "1.0")
     assert hanging.wait(10) == 0
