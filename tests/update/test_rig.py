@@ -122,7 +122,7 @@ def test_a_start_brings_the_boot_default_and_keeps_the_disk(lab, target, old, ne
             machine.run("true")
         machine.boot()
     else:
-        machine.run("systemd-run --on-active=0.2 systemctl reboot")
+        machine.run("systemd-run --on-active=0.2 --timer-property=AccuracySec=10ms systemctl reboot")
         machine.wait_boot(2)
     assert systems.standing(machine) == Standing(old, old, old, old)
     assert machine.run("ls -d /run/gone /etc/kept /var/kept 2>/dev/null || true").split() == [
