@@ -240,6 +240,10 @@ class Machine:
         """Put its network cable back."""
         self.lab.run(["ip", "link", "set", self.name, "up"])
 
+    def set_clock(self, seconds):
+        """Set the wall clock that far ahead (or back, below 0) for nixel-update and all that it starts."""
+        self.write("/etc/faketimerc", f"{seconds:+d}\n")
+
     def limit_disk(self, size):
         """Set the size of its disk, in bytes; /nix, /var and /etc share it. It may be what is used already, or less."""
         self.lab.run(["mount", "-o", f"remount,size={size}", self.disk])

@@ -182,6 +182,19 @@ def test_a_disk_runs_full(lab, target, old, new):
     lab.developer.run(f"nix copy --to ssh-ng://root@alpha {new}")
 
 
+@pytest.mark.parametrize("years", [10, -10])
+def test_a_clock_is_far_off(target, old, years):
+    machine = target("alpha", system=old)
+    machine.set_clock(years * 365 * 86400)
+    told = machine.run("at-its-clock date +%s; at-its-clock sh -c 'date +%s'").split()
+    assert [round((int(each) - time.time()) / (365 * 86400)) for each in told] == [years] * 2
+    clocks = "import time; print(time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME))"
+    assert all(float(each) < 60 for each in machine.run(["at-its-clock", "python3", "-c", clocks]).split())
+    assert machine.run("at-its-clock systemd-run --quiet --wait --pipe echo done") == "done\n"
+    assert machine.run(f"at-its-clock nix path-info {old}").strip() == old
+    assert old in machine.run("nixel-update status")
+
+
 def test_a_stick_is_plugged_in_and_pulled(lab, target):
     machine = target("alpha")
     stick = lab.stick("usb")
