@@ -28,7 +28,7 @@ import pytest
 @pytest.fixture(scope="session")
 def lab():
     """The lab, with its developer's machine."""
-    reason = the_lab.why_none()
+    _, reason = the_lab.containers()
     if reason:
         pytest.skip(f"deployment on test machines: {reason}")
     with the_lab.Lab() as running:
