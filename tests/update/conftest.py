@@ -21,13 +21,14 @@ A stick is a folder: `lab.stick("usb")` makes it, /lab/sticks/usb is it on the d
 """
 
 import lab as the_lab
+import nix_tools
 import pytest
 
 
 @pytest.fixture(scope="session")
 def lab():
     """The lab, with its developer's machine."""
-    reason = the_lab.why_none()
+    _, reason = the_lab.containers()
     if reason:
         pytest.skip(f"deployment on test machines: {reason}")
     with the_lab.Lab() as running:
@@ -46,3 +47,12 @@ def target(lab):
     yield start
     for machine in made:
         lab.remove(machine)
+
+
+@pytest.fixture(scope="session")
+def nix():
+    """Nix itself, without nixpkgs."""
+    reason = nix_tools.why_no_nix()
+    if reason:
+        pytest.skip(f"Nix: {reason}")
+    return nix_tools

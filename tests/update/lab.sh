@@ -43,7 +43,10 @@ boot() {
   # The network is the boot's own: with the machine its connections are gone, and say nothing to the other end.
   ip link delete "$name" 2>/dev/null || true
   ip netns add "$name"
-  ip link add name "$name" type veth peer name eth0 netns "$name"
+  # The hardware address stays the machine's own, or its neighbours would talk to the one before for a while.
+  # shellcheck disable=SC2086  # the address's four numbers
+  ip link add name "$name" type veth peer name eth0 \
+    address "$(IFS=.; set -- $address; printf '02:00:%02x:%02x:%02x:%02x' "$@")" netns "$name"
   ip link set "$name" master lab up
   ip -n "$name" address add "$address/24" dev eth0
   ip -n "$name" link set lo up

@@ -11,7 +11,6 @@ from nixel.update.delivery import Delivery
 from nixel.update.live import Live
 from nixel.update.manifest import authentic, parse
 from nixel.update.refusal import Refusal
-from nixel.update.stick import layout
 from nixel.update.transaction.driver import Driver
 from nixel.update.transaction.history import History
 from nixel.update.transaction.journal import Journal
@@ -171,5 +170,5 @@ def _delivery(machine: Here, asked: Request) -> Delivery:
     where = str(folder / request.MANIFEST)
     authentic(content, signature, machine.trusted, where)
     manifest = parse(content, where)
-    cache = None if asked.stick is None else Path(asked.stick) / layout.CACHE
-    return Delivery(manifest, machine.nix, cache, machine.config.trusted_keys)
+    stick = None if asked.stick is None else Path(asked.stick)
+    return Delivery(manifest, machine.nix, stick, machine.config.trusted_keys)

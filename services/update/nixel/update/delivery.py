@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nixel.update.failure import Failure
-from nixel.update.manifest.verify import some
+from nixel.update.manifest import arrived
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,16 +29,15 @@ class Delivery:
         What it consists of, as signed.
     nix
         The machine's store.
-    cache
-        The folder of the binary cache that the paths come from; `None` if somebody has copied them into the store
-        already.
+    stick
+        The folder of the stick that brings the paths; `None` if somebody has copied them into the store already.
     trusted_keys
         The keys of which one must have signed each path.
     """
 
     manifest: Manifest
     nix: Nix
-    cache: Path | None
+    stick: Path | None
     trusted_keys: tuple[str, ...]
 
     def bring(self, progress: Callable[[int, int], None]) -> None:
@@ -58,32 +56,23 @@ class Delivery:
         paths = [each.path for each in self.manifest.paths]
         known = self.nix.path_info(paths)
         missing = [each for each in self.manifest.paths if known.get(each.path) is None]
-        if missing and self.cache is not None:
+        if missing and self.stick is not None:
             try:
-                self._copy(missing, self.cache, progress)
+                self._copy(missing, self.stick, progress)
             except Failure as failure:
                 # Nix names the first file that it misses; a technician has to know that it is the stick. (It makes a
                 # new cache where it finds none, so that only the paths themselves tell.)
                 files = [each.narinfo.name for each in missing if each.narinfo is not None]
-                if not all((self.cache.parent / each).is_file() for each in files):
+                if not all((self.stick / each).is_file() for each in files):
                     raise Failure(
-                        f"{self.cache.parent} is gone: the stick was pulled out, or cannot be read any more.",
+                        f"{self.stick} is gone: the stick was pulled out, or cannot be read any more.",
                         "Plug it in again.",
                     ) from failure
                 raise
             known = self.nix.path_info(paths)
-            missing = [each for each in missing if known.get(each.path) is None]
-        if missing:
-            names = some([each.path for each in missing])
-            raise Failure(f"The store lacks {names}.", "Send or copy the system again: it continues.")
-        other = [each.path for each in self.manifest.paths if known[each.path].nar_hash != each.nar_hash]  # type: ignore[union-attr]
-        if other:
-            raise Failure(
-                f"The store's {some(other)} is not what was signed.",
-                "Do not use this machine's store: have it checked with `nix-store --verify --check-contents`.",
-            )
+        arrived(self.manifest, known)
 
-    def _copy(self, missing: Sequence[Entry], cache: Path, progress: Callable[[int, int], None]) -> None:
+    def _copy(self, missing: Sequence[Entry], stick: Path, progress: Callable[[int, int], None]) -> None:
         total = sum(each.nar_size for each in missing)
         done = 0
         progress(done, total)
@@ -91,11 +80,10 @@ class Delivery:
             size = sum(each.nar_size for each in batch)
             # Root may switch these checks off; here they are on, whatever the machine's own settings say.
             self.nix.copy(
-                [each.path for each in batch],
-                *("--from", cache.as_uri(), "--option", "require-sigs", "true"),
+                {each.path: each.nar_size for each in batch},
+                *("--from", cache(stick), "--option", "require-sigs", "true"),
                 *("--option", "trusted-public-keys", " ".join(self.trusted_keys)),
-                total=size,
-                progress=lambda moved, _, done=done: progress(done + moved, total),  # type: ignore[misc]
+                progress=lambda moved, _, before=done: progress(before + moved, total),  # type: ignore[misc]
             )
             done += size
             progress(done, total)

@@ -6,6 +6,7 @@ instrument, then what is new. Lists are short unless everything is asked for.
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from nixel.update.switching import UnitChange
 
 _SHORT = 10
+_WIDEST = 110
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _WEEK, _MONTH, _YEAR = 7 * _DAY, 30.44 * _DAY, 365.25 * _DAY
 
@@ -129,6 +131,22 @@ def wrapped(lines: Iterable[str], width: int) -> list[str]:
             line, max(width, 20), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
         ) or [""]
     return found
+
+
+def fitted(lines: Iterable[str]) -> list[str]:
+    """Break lines for the terminal that this program runs in.
+
+    Parameters
+    ----------
+    lines
+        From `sentences`.
+
+    Returns
+    -------
+    list of str
+        As `wrapped`; no wider than can be read with ease.
+    """
+    return wrapped(lines, min(shutil.get_terminal_size().columns, _WIDEST))
 
 
 def as_json(difference: Difference) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from nixel.update.cli import (
     status,
 )
 from nixel.update.failure import Failure
+from nixel.update.health import cli as health
 from nixel.update.refusal import Refusal
 from nixel.update.transaction.model import Verdict
 
@@ -40,6 +41,7 @@ COMMANDS: tuple[Command, ...] = (
     diff,
     confirm,
     clock,
+    health,
     receive,
     carry_out,
     developer,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from nixel.update import here, request
+from nixel.update import carry, here, request
 from nixel.update.cli import show
 from nixel.update.cli.offer import recorded
 from nixel.update.manifest import authentic, complete, fits, parse
@@ -69,11 +69,14 @@ def run(arguments: argparse.Namespace) -> int:
         fits(manifest, machine.identity, allow_older=arguments.allow_older)
         here.clock_is_plausible(machine, manifest.made)
         here.room(machine, manifest)
+        show.can_be_tried(machine, manifest.description)
     if machine.running.path == manifest.system == machine.default:
         print("This machine runs that system already. Nothing to do.")
         return 0
     asked = request.Request(identifier, Kind.INSTALL, source, manifest.system, None, asks_confirmation=True)
     request.save(machine.config.state, asked, content, signature)
+    # What is sent now is nobody's yet, and must not be collected as garbage before it is installed.
+    carry.driver(machine.config, identifier, None).effects.keep_reachable(manifest.system)
     print(show.offer(machine, manifest, everything=False))
     print(f"offer: {identifier}")
     return 0
