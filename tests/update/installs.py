@@ -212,9 +212,11 @@ def refused(machine, place, words, *options):
 class Terminal:
     """A command on a machine at whose terminal somebody sits."""
 
-    def __init__(self, machine, command):
+    def __init__(self, machine, command, user=None):
         self._own, other = pty.openpty()
-        self._process = subprocess.Popen(machine.command(command), stdin=other, stdout=other, stderr=other)
+        self._process = subprocess.Popen(
+            machine.command(command, user), stdin=other, stdout=other, stderr=other
+        )
         os.close(other)
         self.said = ""
 

@@ -1,7 +1,6 @@
 """What breaks off an update from a stick: the stick, the disk, the power, the updater. Nothing needs a hand."""
 
 import lzma
-import signal
 
 import installs
 import pytest
@@ -70,7 +69,7 @@ def test_the_stick_is_pulled_while_it_is_checked(machine, stick, new, old):
     let_go(machine, "openssl")
     said, complaint = trying.communicate(timeout=60)
     assert (trying.returncode, said) == (2, "")
-    assert " is missing. " in complaint
+    assert " is missing." in complaint
     assert "Traceback" not in complaint
     untouched(machine, before, "refused")
     back()
@@ -247,7 +246,8 @@ def test_a_way_back_that_fails_restarts_the_machine(machine, stick, old):
     machine.wait(f"! test -e {installs.STATE}/transaction.json")
     after = settled(machine, old, booted=old, verdict="reverted")
     assert "restarted" in " ".join(after.history[0]["why"])
-    assert trying.returncode in (0, 1, -signal.SIGKILL, 137)
+    assert trying.returncode != 0
+    assert "TAKEN BACK. This machine runs its old system again." in machine.run("nixel-update status")
 
 
 def test_the_power_is_cut_again_while_it_goes_back(machine, stick, old, new):

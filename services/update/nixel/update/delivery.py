@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nixel.update.failure import Failure
 from nixel.update.manifest import arrived
 from nixel.update.stick.verify import cache
 

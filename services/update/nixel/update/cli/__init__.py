@@ -23,6 +23,7 @@ from nixel.update.cli import (
     status,
 )
 from nixel.update.failure import Failure
+from nixel.update.follow import VERDICTS
 from nixel.update.health import cli as health
 from nixel.update.refusal import Refusal
 from nixel.update.transaction.model import Verdict
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from nixel.update.cli.registry import Command
 
+# What is refused of these ends as any update does: with a verdict.
+_INSTALLS = ("install", "rollback")
 # registry.py says how to add one.
 COMMANDS: tuple[Command, ...] = (
     status,
@@ -86,7 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A program that reads the answer gets one; a person reads the other stream.
         if getattr(arguments, "json", False):
             print(json.dumps({"verdict": Verdict.REFUSED, "why": [refusal.what, refusal.todo]}, indent=2))
-        print(f"nixel-update: {refusal}", file=sys.stderr)
+        if arguments.command in _INSTALLS:
+            print(f"{VERDICTS[Verdict.REFUSED]}\n  {refusal.what}\n  {refusal.todo}", file=sys.stderr)
+        else:
+            print(f"nixel-update: {refusal}", file=sys.stderr)
         return 2
     except Failure as failure:
         print(f"nixel-update: {failure}", file=sys.stderr)

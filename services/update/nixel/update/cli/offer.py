@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nixel.update import carry, here, invocation, progress, request
 from nixel.update.cli import show
-from nixel.update.follow import follow, standing, status, words
+from nixel.update.follow import follow, stage, standing, status, words
 from nixel.update.refusal import Refusal
 from nixel.update.stick.verify import verify
 from nixel.update.transaction.model import Kind, Source, Stage, Via
@@ -175,6 +175,10 @@ def carried_out(machine: Here, asked: request.Request, *, as_json: bool) -> int:
     if entry is None:
         if as_json:
             print(json.dumps({"id": asked.id, "verdict": None}))
+        # It waits for a confirmation; or the machine goes down, and then the update does not stand.
+        if stage(state) == (asked.id, Stage.RESTARTING):
+            print("When it is back, type: nixel-update status", file=sys.stderr)
+            return 1
         return 0
     print(json.dumps(entry.as_json(), indent=2) if as_json else words(entry, standing()))
     request.drop(state, asked.id)
