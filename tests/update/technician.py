@@ -76,6 +76,7 @@ def screens(lab, start):
     shown = {}
 
     machine = start("scanner", system=old, sudo=True)
+    machine.run("echo 127.0.1.1 scanner >> /etc/hosts")
     # The services run, so that the machine can say what happens to them.
     for name in SERVICES:
         machine.run(f"systemd-run --quiet --unit={name} sleep infinity")

@@ -85,7 +85,7 @@ def run_offer(arguments: argparse.Namespace) -> int:
     else:
         print(show.offer(machine, verified.manifest, everything=arguments.all))
         wanted = ["sudo", "nixel-update", "install"]
-        wanted += [] if arguments.folder is None else [str(arguments.folder)]
+        wanted += [] if arguments.folder in (None, STICK) else [str(arguments.folder)]
         wanted += ["--allow-older"] if arguments.allow_older else []
         print(f"\nTo install it, type: {shlex.join(wanted)}")
     return 0

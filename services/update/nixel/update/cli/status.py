@@ -110,8 +110,6 @@ def run(arguments: argparse.Namespace) -> int:
             # Whoever comes back after a restart did not see how it ended.
             ended = words(last) if last.verdict is Verdict.STUCK else VERDICTS[last.verdict]
             print(f"The last update, of {moment(int(last.ended))}: {ended}")
-                f"The last update, of {moment(int(last.ended))}: {words(last) if last.verdict is Verdict.STUCK else VERDICTS[last.verdict]}"
-            )
     return 0
 
 
