@@ -268,3 +268,24 @@ def test_the_power_is_cut_again_while_it_goes_back(machine, stick, old, new):
     after = held(machine)
     assert after.verdicts == ["reverted"]
     assert (after.standing.running, after.standing.boot_default, after.standing.profile) == (old, old, old)
+
+
+@pytest.mark.parametrize("how", ["HUP", "INT", "KILL"])
+def test_whoever_watches_goes_away_and_the_update_goes_on(machine, stick, old, new, how):
+    place = machine.plug("usb")
+    systems.order(machine, "check", "1.1", "hang")
+    watching = machine.begin(f"exec nixel-update install {place} --yes")
+    systems.wait_for_call(machine, "check", "1.1")
+    machine.run(f"pkill -{how} -x -f 'python3 -m nixel.update install.*'")
+    _, said = watching.communicate(timeout=30)
+    assert watching.returncode != 0
+    assert "Traceback" not in said
+    if how == "INT":
+        assert "It goes on by itself. To see how far it is, type: nixel-update status" in said
+    assert "An update is going on" in machine.run("nixel-update status")
+    systems.take_back(machine, "check", "1.1")
+    machine.wait(f"! test -e {installs.STATE}/transaction.json")
+    after = held(machine)
+    assert (after.verdicts, after.roots) == (["kept"], ())
+    assert after.standing == Standing(new, old, new, new)
+    assert "DONE. The new system is installed" in machine.run("nixel-update status")
