@@ -12,7 +12,7 @@ from nixel.update import carry, progress, unit
 from nixel.update.refusal import Refusal
 from nixel.update.transaction.history import History
 from nixel.update.transaction.journal import Journal, UnreadableError
-from nixel.update.transaction.model import Stage, Verdict
+from nixel.update.transaction.model import Kind, Stage, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S = 0.1
 _PERCENT_EVERY_S = 1.0
-# A unit that is being started again is not there for a moment.
-_GONE_AFTER_S = 10.0
+# A unit that is being started again is not there for a moment, and what a start of the machine ends waits for more.
+_GONE_AFTER_S = 30.0
 _NOW = {
-    Stage.COPYING: "Bringing the new system into the store. This machine goes on as it is meanwhile.",
-    Stage.TRYING: "Starting the new system on trial.",
+    Stage.COPYING: "Bringing the system into the store. This machine goes on as it is meanwhile.",
+    Stage.TRYING: "Starting the system on trial.",
     Stage.CHECKING: "Checking the instrument's health.",
-    Stage.CONFIRMING: "Healthy. Waiting for whoever sent it to come back and confirm.",
+    Stage.CONFIRMING: "Healthy. Waiting for whoever asked for it to come back over the network and confirm.",
     Stage.KEEPING: "Making it the system that the next start brings.",
-    Stage.REVERTING: "Going back to the old system.",
-    Stage.RESTARTING: "Restarting the machine, which brings the old system back.",
+    Stage.REVERTING: "Going back to the system that ran before.",
+    Stage.RESTARTING: "Restarting the machine, which brings the system that ran before.",
 }
 _VERDICTS = {
     Verdict.KEPT: "DONE. The new system runs, and the next start brings it.",
@@ -39,6 +39,11 @@ _VERDICTS = {
     Verdict.FAILED: "NOT INSTALLED. This machine runs as before.",
     Verdict.NOTHING: "NOTHING TO DO. This machine runs that system already.",
     Verdict.STUCK: "THIS MACHINE NEEDS HELP.",
+}
+_WENT_BACK = {
+    Verdict.KEPT: "DONE. The system before runs again, and the next start brings it.",
+    Verdict.REVERTED: "STAYED. This machine did not go back: it runs the system that it ran.",
+    Verdict.FAILED: "DID NOT GO BACK. This machine runs as before.",
 }
 _STATUS = {Verdict.KEPT: 0, Verdict.NOTHING: 0, Verdict.REFUSED: 2}
 
@@ -72,7 +77,8 @@ def words(entry: Entry) -> str:
     str
         Lines for a person.
     """
-    return "\n".join((_VERDICTS[entry.verdict], *(f"  {why}" for why in entry.why)))
+    said = _WENT_BACK if entry.kind is Kind.ROLLBACK else {}
+    return "\n".join((said.get(entry.verdict, _VERDICTS[entry.verdict]), *(f"  {why}" for why in entry.why)))
 
 
 def find(state: Path, identifier: str) -> Entry | None:
@@ -91,6 +97,22 @@ def find(state: Path, identifier: str) -> Entry | None:
         `None` if it has not ended.
     """
     return next((each for each in History(state).read().entries if each.id == identifier), None)
+
+
+def doing(what: Stage) -> str:
+    """Say what a stage is.
+
+    Parameters
+    ----------
+    what
+        Which one.
+
+    Returns
+    -------
+    str
+        A sentence; empty for one that nobody waits in.
+    """
+    return _NOW.get(what, "")
 
 
 def stage(state: Path) -> tuple[str, Stage] | None:
@@ -113,7 +135,7 @@ def stage(state: Path) -> tuple[str, Stage] | None:
     return None if found is None else (found.id, found.stage)
 
 
-def follow(state: Path, identifier: str, *, until: Stage = Stage.DONE, quiet: bool = False) -> Entry | None:
+def follow(state: Path, identifier: str, *, until: Stage | None = None, quiet: bool = False) -> Entry | None:
     """Watch an update until it ends.
 
     Parameters
@@ -123,7 +145,7 @@ def follow(state: Path, identifier: str, *, until: Stage = Stage.DONE, quiet: bo
     identifier
         Its name.
     until
-        A stage at which to stop watching.
+        A stage at which to stop watching; `None` for its end, which the history has a moment after the record.
     quiet
         Whether to say nothing meanwhile.
 
@@ -156,7 +178,7 @@ def follow(state: Path, identifier: str, *, until: Stage = Stage.DONE, quiet: bo
             if told is Stage.COPYING and not quiet and now - percent_at >= _PERCENT_EVERY_S:
                 percent_at = now
                 _tell_copy(identifier)
-        if unit.active(carry.UNIT):
+        if unit.active(carry.UNIT) or unit.active(carry.RESUME_UNIT):
             gone_since = None
         elif gone_since is None:
             gone_since = now

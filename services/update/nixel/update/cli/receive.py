@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from nixel.update import here, request
+from nixel.update import carry, here, request
 from nixel.update.cli import show
 from nixel.update.cli.offer import recorded
 from nixel.update.manifest import authentic, complete, fits, parse
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns
     -------
     int
-        0; the last line printed is `offer: ID`, or is missing if there is nothing to do.
+        0; the last line printed is `offer: ID`, or is missing if there is nothing to do, which the history has then.
 
     Raises
     ------
@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     who = request.who()
     identifier, source = request.name(), Source(Via.SSH, who.partition(" from ")[2], who)
     with recorded(machine, identifier, Kind.INSTALL, source):
+        carry.free()
         announced = sys.stdin.buffer.read(MOST_BYTES + MOST_SIGNATURE_BYTES + 1)
         if len(announced) > MOST_BYTES + MOST_SIGNATURE_BYTES:
             raise Refusal(f"The announcement has more than {MOST_BYTES} bytes.", "Use deploy.sh.")
@@ -67,13 +68,14 @@ def run(arguments: argparse.Namespace) -> int:
         manifest = parse(content, _WHERE)
         complete(manifest)
         fits(manifest, machine.identity, allow_older=arguments.allow_older)
-        here.clock_is_plausible(machine, manifest.made)
+        here.clock_is_plausible(machine, manifest)
         here.room(machine, manifest)
-    if machine.running.path == manifest.system == machine.default:
-        print("This machine runs that system already. Nothing to do.")
-        return 0
     asked = request.Request(identifier, Kind.INSTALL, source, manifest.system, None, asks_confirmation=True)
     request.save(machine.config.state, asked, content, signature)
+    if machine.running.path == manifest.system == machine.default:
+        carry.carry_out(identifier)
+        print("This machine runs that system already. Nothing to do.")
+        return 0
     print(show.offer(machine, manifest, everything=False))
     print(f"offer: {identifier}")
     return 0
