@@ -177,6 +177,7 @@ def test_status_for_programs(machine, capsys):
             "The next start brings the same system, generation 41.",
             "No restart is needed.",
         ],
+        "update": None,
     }
 
 

@@ -68,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _words(entry: Entry) -> str:
     began = datetime.fromtimestamp(entry.began, UTC).strftime("%Y-%m-%d %H:%M UTC")
     asked = f"{entry.kind} by {entry.source.who}" if entry.kind and entry.source else "unknown"
-    way = f", from {entry.source.label}" if entry.source and entry.source.label else ""
+    label = entry.source.label if entry.source else ""
+    way = f", from {label}" if label and not asked.endswith(f" from {label}") else ""
     lines = [f"{began}  {entry.verdict.upper()}  {asked}{way}  ({entry.seconds:.0f} s)  {entry.id}"]
     lines += [f"    {name}: {side}" for name, side in (("old", entry.old), ("new", entry.new)) if side]
     lines += [f"    {why}" for why in entry.why]

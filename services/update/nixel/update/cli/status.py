@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nixel.update import config, follow
 from nixel.update.refusal import Refusal
 from nixel.update.system import judge, look
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from nixel.update.cli.registry import Commands
     from nixel.update.system import Standing
+    from nixel.update.transaction.model import Stage
 
 
 def add(commands: Commands) -> None:
@@ -84,12 +86,24 @@ def run(arguments: argparse.Namespace) -> int:
         raise Refusal(f"{root} is not a folder.", "Name the root folder of a machine.")
     try:
         standing = judge(look(root))
+        going_on = None if root != Path("/") else _going_on()
     except OSError as error:
         raise Refusal(
             f"{error.filename} cannot be read: {error.strerror}.", "Run it as a user who may read it."
         ) from error
     if arguments.json:
-        print(json.dumps(as_json(standing), indent=2))
+        update = None if going_on is None else {"id": going_on[0], "stage": going_on[1]}
+        print(json.dumps({**as_json(standing), "update": update}, indent=2))
     else:
         print("\n".join(standing.sentences))
+        if going_on is not None:
+            print(f"An update is going on ({going_on[0]}): {follow.doing(going_on[1])}".rstrip())
     return 0
+
+
+def _going_on() -> tuple[str, Stage] | None:
+    """The update that this machine is in the middle of; `None` also if it takes none of this kind."""
+    try:
+        return follow.stage(config.read().state)
+    except Refusal:
+        return None
