@@ -52,9 +52,12 @@
         default = pkgs.callPackage ./pkgs/shell.nix { };
       });
       formatter = forAllSystems (pkgs: pkgs.nixfmt-tree);
-      templates.instrument = {
-        path = ./nixos/template;
-        description = "An instrument of your own in one file";
+      templates = rec {
+        instrument = {
+          path = ./nixos/template;
+          description = "An instrument of your own in one file";
+        };
+        default = instrument;
       };
     };
 }

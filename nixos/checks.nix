@@ -15,9 +15,12 @@ let
     pkgs.testers.runNixOSTest {
       imports = [ file ];
       name = "nixel-${name}";
-      # The machines get our packages from the modules, as everybody else's do.
-      node.pkgsReadOnly = false;
-      defaults.imports = [ inputs.self.nixosModules.default ];
+      # All machines of all tests share these packages, which have our overlay: a nixpkgs of its own for each is twice
+      # the memory.
+      defaults = {
+        imports = [ inputs.self.nixosModules.default ];
+        disabledModules = [ { key = "nixel-overlay"; } ];
+      };
     };
 
   options = inputs.self.nixosConfigurations.demo-vm.options;

@@ -6,6 +6,7 @@
   lib,
   mkShell,
   nodejs,
+  openssl,
   python3,
   ruff,
   shellcheck-minimal,
@@ -58,6 +59,7 @@ mkShell {
     environment
     gnumake
     nodejs
+    openssl
     ruff
     shellcheck-minimal
     uv

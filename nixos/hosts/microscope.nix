@@ -27,6 +27,7 @@
       bootPartition = "/boot/firmware";
     };
     support.enable = true;
+    update.enable = true;
     devices = {
       enable = true;
       camera = true;

@@ -37,6 +37,7 @@
     gpu.enable = true;
     provisioning.enable = true;
     support.enable = true;
+    update.enable = true;
     devices = {
       enable = true;
       serial.surveillance = {

@@ -11,6 +11,7 @@ let
     provisioning = ./provisioning.nix;
     safety = ./safety.nix;
     support = ./support.nix;
+    update = ./update.nix;
     vendor = ./vendor.nix;
     virtual = ./virtual.nix;
   };

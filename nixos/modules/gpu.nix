@@ -62,12 +62,13 @@ in
     };
 
     # Only what this module needs, by name.
-    nixpkgs.config.allowUnfreePredicate = lib.mkIf nvidia (
-      package:
-      builtins.elem (lib.getName package) [
-        "nvidia-persistenced"
-        "nvidia-x11"
-      ]
-    );
+    nixpkgs.config = lib.mkIf nvidia {
+      allowUnfreePredicate =
+        package:
+        builtins.elem (lib.getName package) [
+          "nvidia-persistenced"
+          "nvidia-x11"
+        ];
+    };
   };
 }

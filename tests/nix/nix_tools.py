@@ -92,11 +92,28 @@ def in_store(name):
     return found
 
 
-def overrides():
-    """Arguments that put the local trees in the place of the locked inputs."""
+@functools.cache
+def is_complete(system="x86_64-linux"):
+    """Whether the nixpkgs tree has the Haskell packages too, of which the flake's formatter is built."""
+    expression = (
+        f'(import {in_store("nixpkgs")} {{ system = "{system}"; }}).haskellPackages ? safe-exceptions'
+    )
+    return run("nix", "eval", "--impure", "--expr", expression).strip() == "true"
+
+
+def overrides(*, completed=False):
+    """Arguments that put the local trees in the place of the locked inputs.
+
+    Completed: with stand-ins for what the nixpkgs tree lacks (complete-nixpkgs/flake.nix).
+    """
     arguments = ["--no-write-lock-file", "--offline"]
     for name in TREES:
-        if tree(name) is not None:
+        if tree(name) is None:
+            continue
+        if completed and name == "nixpkgs":
+            arguments += ["--override-input", name, f"path:{ROOT / 'tests' / 'nix' / 'complete-nixpkgs'}"]
+            arguments += ["--override-input", "nixpkgs/tree", f"path:{in_store(name)}"]
+        else:
             arguments += ["--override-input", name, f"path:{in_store(name)}"]
     return arguments
 

@@ -4,6 +4,7 @@ import json
 import re
 
 import nix_tools
+import pytest
 
 LOCK = json.loads((nix_tools.ROOT / "flake.lock").read_text())
 
@@ -30,3 +31,19 @@ def test_the_hardware_tree_is_the_locked_one(nixpkgs):
     path = nixpkgs.in_store("nixos-hardware")
     found = nixpkgs.run("nix", "hash", "path", path).strip()
     assert found == LOCK["nodes"]["nixos-hardware"]["locked"]["narHash"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_whole_flake_is_checked_in_one_command(nixpkgs):
+    # Every output of both platforms is evaluated to its derivation, without an import from one and without impurity;
+    # nothing is built, and no machine of a check is run. Where the nixpkgs tree lacks the Haskell packages, the
+    # formatter is shown to be a derivation of some nixfmt and not of nixpkgs' own, and only it.
+    nixpkgs.run(
+        # Two minutes and 10.5 GiB; a checkout that needs far more no longer fits a developer's machine.
+        *("env", "GC_MAXIMUM_HEAP_SIZE=14G"),
+        *("nix", "flake", "check", f"git+file://{nix_tools.ROOT}", "--no-build", "--all-systems"),
+        *("--option", "allow-import-from-derivation", "false"),
+        *nixpkgs.overrides(completed=not nixpkgs.is_complete()),
+        timeout=1100,
+    )

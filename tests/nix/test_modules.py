@@ -111,6 +111,7 @@ def test_style(path):
 
 def test_a_module_that_is_merely_imported_does_nothing(nixpkgs):
     apply = """machines: let inherit (machines.demo-vm.options) nixel; in
-      builtins.mapAttrs (name: _: nixel.${name}.enable.default) { base = 1; cache = 1; devices = 1; gpu = 1; }
+      builtins.mapAttrs (name: _: nixel.${name}.enable.default)
+        { base = 1; cache = 1; devices = 1; gpu = 1; update = 1; }
       // { virtual = nixel.instrument.virtual.enable.default; }"""
     assert not any(nixpkgs.evaluate("nixosConfigurations", apply=apply).values())

@@ -21,6 +21,7 @@ A stick is a folder: `lab.stick("usb")` makes it, /lab/sticks/usb is it on the d
 """
 
 import lab as the_lab
+import nix_tools
 import pushing
 import pytest
 import systems
@@ -29,7 +30,7 @@ import systems
 @pytest.fixture(scope="session")
 def lab():
     """The lab, with its developer's machine."""
-    reason = the_lab.why_none()
+    _, reason = the_lab.containers()
     if reason:
         pytest.skip(f"deployment on test machines: {reason}")
     with the_lab.Lab() as running:
@@ -66,3 +67,12 @@ def new(lab):
 def deployer(lab):
     """What the cases of deploy.sh need on the developer's machine."""
     pushing.prepare(lab)
+
+
+@pytest.fixture(scope="session")
+def nix():
+    """Nix itself, without nixpkgs."""
+    reason = nix_tools.why_no_nix()
+    if reason:
+        pytest.skip(f"Nix: {reason}")
+    return nix_tools

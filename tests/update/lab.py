@@ -18,6 +18,7 @@ import contextlib
 import fcntl
 import functools
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -25,22 +26,22 @@ from pathlib import Path
 from machine import SCRIPT, Machine, MachineError
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nixel"
 DEVELOPER = "developer"
 MIB = 1024 * 1024
+_FOLDER = "nixel-lab-"
 
 
 @functools.cache
-def why_none():
-    """Why there can be no such machines here, or nothing."""
+def containers():
+    """The root of the machines, and why there can be none here; one of the two is nothing."""
     done = subprocess.run([str(ROOT / "tools" / "containers")], capture_output=True, text=True, check=False)
     if done.returncode == 0:
-        return ""
+        return Path(done.stdout.strip()), ""
     # Only a reason in the tool's own words is one to leave the tier out; anything else is a fault of the tool.
     words = done.stderr.strip().splitlines()
     if done.returncode != 2 or not words or not words[-1].startswith("nixel: "):
         raise MachineError(f"tools/containers ended with {done.returncode}\n{done.stderr}")
-    return words[-1].removeprefix("nixel: ")
+    return None, words[-1].removeprefix("nixel: ")
 
 
 class Lab:
@@ -49,23 +50,19 @@ class Lab:
     def __init__(self):
         self.closing = False
         self.machines = {}
-        self.root = CACHE / "container-root"
         self._cleanup = contextlib.ExitStack()
-        self._next = 1
 
     def __enter__(self):
-        reason = why_none()
+        self.root, reason = containers()
         if reason:
             raise MachineError(reason)
         with self._cleanup:
             # The root that the machines stand on stays while this is held.
-            lock = self._cleanup.enter_context((CACHE / "container-root.lock").open())
+            lock = self._cleanup.enter_context(self.root.with_name(f"{self.root.name}.lock").open())
             fcntl.flock(lock, fcntl.LOCK_SH)
-            self.folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="nixel-lab-")))
-            self.scratch = Path(
-                self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="nixel-lab-out-"))
-            )
-            self.tag = f"{self.folder.name}-{os.getpid()}"
+            self._sweep()
+            self.folder, self.scratch = (self._temporary(prefix) for prefix in (_FOLDER, f"{_FOLDER}out-"))
+            self.tag = self.folder.name
             self._begin()
             self._cleanup.callback(self._finish)
             self.developer = self._developer()
@@ -74,6 +71,16 @@ class Lab:
 
     def __exit__(self, *reason):
         self._cleanup.close()
+
+    def _temporary(self, prefix):
+        made = tempfile.TemporaryDirectory(prefix=prefix, suffix=f"-{os.getpid()}")
+        return Path(self._cleanup.enter_context(made))
+
+    def _sweep(self):
+        """Remove what a session left that was killed: empty folders and what its machines' consoles said."""
+        for each in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*-*"):
+            if not Path(f"/proc/{each.name.rpartition('-')[2]}").exists():
+                shutil.rmtree(each, ignore_errors=True)
 
     def _begin(self):
         # A process group of its own: Ctrl-C in the terminal ends the tests first, and the lab in good order then.
@@ -166,11 +173,10 @@ class Lab:
         Machine
             It is up.
         """
-        self._next += 1
         machine = Machine(
             self,
             name,
-            address or f"10.77.0.{self._next}",
+            address or self._free_address(),
             [f"{ROOT / 'services' / 'update'}:opt/nixel-update:ro"] if binds is None else binds,
         )
         self.machines[name] = machine
@@ -189,6 +195,7 @@ class Lab:
         machine.power_cut()
         self.run(["umount", "--lazy", machine.disk])
         self.run(["rmdir", machine.disk])
+        self.developer.run(f"sed '/ {machine.name}$/d' /etc/hosts > /tmp/hosts && cp /tmp/hosts /etc/hosts")
         del self.machines[machine.name]
 
     def _developer(self):
@@ -211,6 +218,10 @@ class Lab:
         machine = developer or self.developer
         machine.run(f"umask 077 && nix key generate-secret --key-name {name} > /root/{name}.key")
         return machine.run(f"nix key convert-secret-to-public < /root/{name}.key").strip()
+
+    def _free_address(self):
+        taken = {machine.address for machine in self.machines.values()}
+        return next(found for found in (f"10.77.0.{n}" for n in range(2, 255)) if found not in taken)
 
     def _furnish(self, machine, config, sudo):
         """Write what provisioning and the machine's system would have written."""

@@ -35,7 +35,7 @@ sweep() {
 }
 
 boot() {
-  local lab=$1 tag=$2 name=$3 address=$4 group card
+  local lab=$1 tag=$2 name=$3 address=$4 group
   group=$lab/cgroup/$tag/$name
   if [ -d "$group" ]; then find "$group" -depth -type d -exec rmdir {} +; fi
   mkdir "$group"
@@ -43,10 +43,10 @@ boot() {
   # The network is the boot's own: with the machine its connections are gone, and say nothing to the other end.
   ip link delete "$name" 2>/dev/null || true
   ip netns add "$name"
-  # The same card in every start, or the others would look for the machine at its old one for half a minute.
-  # shellcheck disable=SC2086  # four words
-  card=$(printf '02:00:%02x:%02x:%02x:%02x' ${address//./ })
-  ip link add name "$name" type veth peer name eth0 address "$card" netns "$name"
+  # The hardware address stays the machine's own, or its neighbours would talk to the one before for a while.
+  # shellcheck disable=SC2086  # the address's four numbers
+  ip link add name "$name" type veth peer name eth0 \
+    address "$(IFS=.; set -- $address; printf '02:00:%02x:%02x:%02x:%02x' "$@")" netns "$name"
   ip link set "$name" master lab up
   ip -n "$name" address add "$address/24" dev eth0
   ip -n "$name" link set lo up

@@ -61,8 +61,8 @@ class Machine:
             f"USER={user or 'root'}",
             "LANG=C.UTF-8",
         ]
-        # Whoever asked is gone: so is the command.
-        tied = ["setpriv", "--pdeathsig", "KILL", "timeout", "--kill-after=1", str(within)]
+        # When whoever asked is gone, the command and what it started are told to end, and must after a second.
+        tied = ["setpriv", "--pdeathsig", "TERM", "timeout", "--kill-after=1", str(within)]
         return [*enter, *clean, *tied, *become, *command]
 
     def attempt(self, command, *, user=None, within=60, input=None):  # noqa: A002 (subprocess calls it so)
@@ -82,7 +82,7 @@ class Machine:
         return done.stdout
 
     def begin(self, command, *, user=None, within=300):
-        """Start a command and return its `Popen` (text, output and errors in pipes); it dies with this process."""
+        """Start a command and return its `Popen` (text, outputs in pipes); `kill` ends it and what it started."""
         return subprocess.Popen(
             self.command(command, user, within),
             stdin=subprocess.DEVNULL,
@@ -239,6 +239,10 @@ class Machine:
     def rejoin(self):
         """Put its network cable back."""
         self.lab.run(["ip", "link", "set", self.name, "up"])
+
+    def set_clock(self, seconds):
+        """Set the wall clock that far ahead (or back, below 0) for nixel-update and all that it starts."""
+        self.write("/etc/faketimerc", f"{seconds:+d}\n")
 
     def limit_disk(self, size):
         """Set the size of its disk, in bytes; /nix, /var and /etc share it. It may be what is used already, or less."""

@@ -227,10 +227,12 @@ def settles(machine, standing, *verdicts):
     _assert_true(machine, gained, began)
     # No unit failed, and nothing is left behind that would hold on to room or to systems.
     assert machine.run("systemctl is-system-running").strip() == "running"
-    assert machine.run("ls /nix/var/nix/gcroots/nixel-update 2>/dev/null || true") == ""
     left = machine.run(f"ls {STATE}/confirm {STATE}/requests 2>/dev/null || true").split()
     # What was announced and never begun waits, for a week.
     assert not {each["id"] for each in gained} & set(left)
+    announced = machine.run(f"cat {STATE}/requests/*/request.json 2>/dev/null | jq -r .system").split()
+    held = machine.run("readlink /nix/var/nix/gcroots/nixel-update/* || true").split()
+    assert set(held) <= set(announced)
 
 
 def wait_until_settled(machine, *, within=60):

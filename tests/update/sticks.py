@@ -1,5 +1,6 @@
 """What the tests of sticks share: small systems in the store, keys as Nix makes them, and sticks written from both."""
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -12,7 +13,7 @@ import nix_tools
 from nixel.update import keys
 from nixel.update.identity import Identity
 from nixel.update.nix import Nix
-from nixel.update.stick import About, Source, write
+from nixel.update.stick import About, Source, narinfo, write
 
 COMMAND = (str(nix_tools.ROOT / "tools" / "nix"), "nix")
 SYSTEMS = Path(__file__).with_name("stick_systems.nix")
@@ -90,6 +91,30 @@ class Stick:
 
     def files(self):
         return sorted(each for each in self.folder.rglob("*") if each.is_file())
+
+
+@contextmanager
+def good_stick():
+    """A good stick for one host, beside the file of the key that signed it."""
+    with shared_folder() as place:
+        secret = make_key(place / "key")
+        whose = identity()
+        system = build(whose)
+        write_stick(place / "stick", [system], secret)
+        yield Stick(place / "stick", system, whose, secret)
+
+
+def nars(folder):
+    return sorted((folder / "cache" / "nar").iterdir())
+
+
+def narinfos(cache):
+    return {each: narinfo.parse(each.read_bytes()) for each in sorted(cache.glob("*.narinfo"))}
+
+
+def pin(content):
+    """SHA-256 and size, as a manifest has them."""
+    return hashlib.sha256(content).hexdigest(), len(content)
 
 
 def state(folder):

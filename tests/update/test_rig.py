@@ -78,7 +78,8 @@ def test_a_system_does_what_is_ordered(target, old):
     systems.order(machine, "check", "1.0", "hang stubborn")
     hanging = machine.begin(f"exec {old}/nixel/health check")
     machine.wait("[ $(grep -c 'check 1.0 begin' /var/log/rig/calls.log) = 2 ]")
-    machine.run("pkill -TERM -f nixel/health || true")
+    machine.run("kill -TERM $(tail -n 1 /var/log/rig/calls.log | cut -d ' ' -f 2)")
+    time.sleep(0.2)
     assert hanging.poll() is None
     systems.take_back(machine, "check", "1.0")
     assert hanging.wait(10) == 0
@@ -111,7 +112,7 @@ def test_a_start_brings_the_boot_default_and_keeps_the_disk(lab, target, old, ne
             machine.run("true")
         machine.boot()
     else:
-        machine.run("systemd-run --on-active=0.2 systemctl reboot")
+        machine.run("systemd-run --on-active=0.2 --timer-property=AccuracySec=10ms systemctl reboot")
         machine.wait_boot(2)
     assert systems.standing(machine) == Standing(old, old, old, old)
     assert machine.run("ls -d /run/gone /etc/kept /var/kept 2>/dev/null || true").split() == [
@@ -169,6 +170,19 @@ def test_a_disk_runs_full(lab, target, old, new):
     assert systems.standing(machine) == Standing(old, old, old, old)
     machine.limit_disk(machine.disk_used() + 100 * 1024 * 1024)
     lab.developer.run(f"nix copy --to ssh-ng://root@alpha {new}")
+
+
+@pytest.mark.parametrize("years", [10, -10])
+def test_a_clock_is_far_off(target, old, years):
+    machine = target("alpha", system=old)
+    machine.set_clock(years * 365 * 86400)
+    told = machine.run("at-its-clock date +%s; at-its-clock sh -c 'date +%s'").split()
+    assert [round((int(each) - time.time()) / (365 * 86400)) for each in told] == [years] * 2
+    clocks = "import time; print(time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME))"
+    assert all(float(each) < 60 for each in machine.run(["at-its-clock", "python3", "-c", clocks]).split())
+    assert machine.run("at-its-clock systemd-run --quiet --wait --pipe echo done") == "done\n"
+    assert machine.run(f"at-its-clock nix path-info {old}").strip() == old
+    assert old in machine.run("nixel-update status")
 
 
 def test_a_stick_is_plugged_in_and_pulled(lab, target):

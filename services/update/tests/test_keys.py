@@ -123,10 +123,11 @@ def test_a_secret_key_is_not_taken_for_a_public_one():
             keys.parse_public(text)
 
 
-def test_a_key_whose_halves_differ_signs_nothing():
+def test_a_key_whose_halves_differ_is_refused(key_file):
     mixed = keys.SecretKey(SECRET.seed, keys.PublicKey("mixed-1", OTHER.public.raw))
+    key_file.write_text(secret_text(mixed))
     with pytest.raises(Refusal, match="damaged"):
-        keys.sign(mixed, b"content")
+        keys.read_secret(key_file)
 
 
 def test_says_so_without_openssl(monkeypatch, tmp_path):

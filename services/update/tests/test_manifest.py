@@ -26,8 +26,9 @@ from manifests import (
 )
 
 from nixel.update import keys
+from nixel.update.failure import Failure
 from nixel.update.identity import Identity
-from nixel.update.manifest import Info, authentic, build, complete, fits, parse
+from nixel.update.manifest import Info, arrived, authentic, build, complete, fits, parse
 from nixel.update.manifest.model import PREFIX, encode
 from nixel.update.refusal import Refusal
 
@@ -379,3 +380,18 @@ def test_builds_what_parses_and_is_complete():
         system, whose = wrong.pop("system", SYSTEM), wrong.pop("whose", RUNNING)
         with pytest.raises(Refusal):
             build(system, whose, known, **about, **wrong)
+
+
+def test_what_arrived_is_compared_with_what_was_checked():
+    known = closure(good())
+    arrived(good(), known)
+    for spoilt, says in (
+        ({**known, LIBRARY: None}, f"lacks {LIBRARY}"),
+        ({path: info for path, info in known.items() if path != TEXT}, f"lacks {TEXT}"),
+        (
+            {**known, LIBRARY: replace(known[LIBRARY], nar_hash=known[TEXT].nar_hash)},
+            f"has another {LIBRARY}",
+        ),
+    ):
+        with pytest.raises(Failure, match=says):
+            arrived(good(), spoilt)

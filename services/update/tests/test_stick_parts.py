@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -226,6 +227,24 @@ def test_a_huge_file_is_refused_by_its_size(stick):
     refused(stick, file("cache/huge", b"content"), "1099511627776")
 
 
+def test_a_large_file_is_read_in_pieces(stick):
+    size = 100 << 20
+    digest = hashlib.sha256()
+    for _ in range(100):
+        digest.update(bytes(1 << 20))
+    with (stick.path / "cache" / "large").open("wb") as stream:
+        stream.truncate(size)
+    told = []
+    tracemalloc.start()
+    try:
+        stick.check(File("cache/large", digest.hexdigest(), size), told.append)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sum(told) == size
+    assert most < 8 << 20
+
+
 def test_a_file_that_grows_while_it_is_read_is_refused(stick):
     place = stick.path / "cache" / "file"
     place.write_bytes(bytes(3 << 20))
@@ -328,9 +347,11 @@ def test_says_in_words_why_nix_failed(said, what):
 
 
 def test_follows_nixs_log_of_a_copy():
-    copied = Copied()
+    copied = Copied({PATH: 120, NEED: 70, NEED + "2": 5})
     lines = [
         {"action": "start", "id": 1, "type": 103, "text": "copying 2 paths"},
+        {"action": "result", "id": 1, "type": 106, "fields": [100, 195]},
+        {"action": "result", "id": 1, "type": 106, "fields": [101, 7]},
         {"action": "result", "id": 1, "type": 105, "fields": [1, 2, 1, 0]},
         {"action": "start", "id": 2, "type": 100, "fields": [PATH]},
         {"action": "result", "id": 2, "type": 105, "fields": [100, 120, 0, 0]},
@@ -338,6 +359,8 @@ def test_follows_nixs_log_of_a_copy():
         {"action": "stop", "id": 2},
         {"action": "start", "id": 3, "type": 100, "fields": [NEED]},
         {"action": "result", "id": 3, "type": 105, "fields": [7, 70, 0, 0]},
+        {"action": "start", "id": 4, "type": 100, "fields": [NEED + "2"]},
+        {"action": "stop", "id": 4},
         {"action": "msg", "level": 0, "msg": "error: pulled"},
         {"action": "msg", "level": 4, "msg": "copying path"},
         {"action": "result", "id": 3, "type": 105, "fields": []},
@@ -347,14 +370,14 @@ def test_follows_nixs_log_of_a_copy():
         copied.take(f"@nix {json.dumps(each)}\n")
     copied.take("warning: in plain words\n")
     copied.take("@nix {torn\n")
-    assert copied.done == 127
+    assert (copied.done, copied.total) == (120 + 7 + 5, 195)
     assert "error: pulled" in copied.said
     assert "copying path" not in copied.said
 
 
 def test_says_so_without_nix(tmp_path):
     missing = Nix((str(tmp_path / "nix"),))
-    for attempt in (lambda: missing.path_info([PATH]), lambda: missing.copy([PATH], "--to", "/x")):
+    for attempt in (lambda: missing.path_info([PATH]), lambda: missing.copy({PATH: 1}, "--to", "/x")):
         with pytest.raises(Failure, match="Install Nix"):
             attempt()
 

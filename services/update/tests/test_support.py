@@ -88,6 +88,17 @@ def test_what_is_no_secret_stays_as_it_is():
     assert redact(text) == (text, {})
 
 
+def test_a_line_of_json_stays_one():
+    line = json.dumps(
+        {"kind": "trip", "text": "door, password=hunter2", "token": "abc", "why": ["psk=my words"]}
+    )
+    redacted = json.loads(redact(line)[0])
+    assert redacted["kind"] == "trip"
+    assert "hunter2" not in str(redacted)
+    assert "abc" not in str(redacted)
+    assert "words" not in str(redacted)
+
+
 def test_names_beside_a_secret_stay():
     assert redact("WIFI_PASSWORD=hunter2 USER=anna")[0] == "WIFI_PASSWORD=[secret removed] USER=anna"
     assert "--verbose" in redact("tool --password hunter2 --verbose")[0]

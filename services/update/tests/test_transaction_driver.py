@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from transactions import NEW, OLD, OTHER, THIRD, Machine
+from transactions import NEW, OLD, OLD_SIDE, OTHER, THIRD, Machine
 
+from nixel.update import disk
 from nixel.update.refusal import Refusal
 from nixel.update.transaction.driver import RecordLostError
-from nixel.update.transaction.journal import ASIDE, Journal
+from nixel.update.transaction.journal import ASIDE, Journal, encode
 from nixel.update.transaction.model import Kind, Passed, Stage, Verdict
 
 
@@ -95,7 +96,7 @@ def test_every_stage_is_on_the_disk_before_anything_of_it_is_done(machine):
     ("fails", "verdict", "words"),
     [
         ("copy", "failed", "copy was told to fail."),
-        ("copy oddly", "failed", "Copying the new system failed in a way"),
+        ("copy oddly", "failed", "Making the new system ready failed in a way"),
         ("switch", "reverted", "switch was told to fail."),
         ("switch oddly", "reverted", "Switching to the new system failed in a way"),
         ("switch late", "reverted", "switch late was told to fail."),
@@ -105,6 +106,8 @@ def test_every_stage_is_on_the_disk_before_anything_of_it_is_done(machine):
         ("confirm", "reverted", "Nobody came back"),
         ("keep", "reverted", "keep was told to fail."),
         ("keep half oddly", "reverted", "Making the new system the boot default failed in a way"),
+        ("keep does nothing", "reverted", f"it is {OLD} instead of {NEW}"),
+        ("copy refused", "failed", "copy was refused. Ask again."),
         ("keep late", "reverted", "keep late was told to fail."),
     ],
 )
@@ -124,7 +127,7 @@ def test_an_operating_system_error_is_told_in_its_words(machine):
 
     machine.copy = full
     done = machine.driver().run(machine.begin())
-    assert "Copying the new system failed: /nix/store/x: No space left on device." in done.why
+    assert "Making the new system ready failed: /nix/store/x: No space left on device." in done.why
 
 
 @pytest.mark.parametrize(
@@ -138,6 +141,12 @@ def test_what_does_not_matter_changes_no_verdict_and_is_told(tmp_path, fails):
     assert machine.standing() == (NEW, NEW, NEW)
     if "snapshot" in fails:
         assert machine.limits["before"] is None
+
+
+@pytest.mark.parametrize("fails", ["default back does nothing", "switch back does nothing"])
+def test_a_way_back_that_only_says_that_it_was_gone_is_not_believed(tmp_path, fails):
+    machine = on(tmp_path, "keep late", fails)
+    assert machine.driver().run(machine.begin()).stage is Stage.RESTARTING
 
 
 def test_bringing_back_is_tried_in_both_parts(tmp_path):
@@ -167,9 +176,31 @@ def test_a_machine_that_takes_no_restart_needs_a_person(tmp_path, fails):
     machine = on(tmp_path, "health", "switch back", fails)
     done = machine.driver().run(machine.begin())
     assert done.verdict is Verdict.STUCK
-    assert "Switch the machine off and on" in text(done)
+    assert "switch the machine off and on" in text(done)
     assert machine.at("loader") == OLD, "so that this brings the old system"
     assert list(machine.folder.glob("root-*")), "which is still kept from the garbage collector"
+
+
+def test_both_systems_are_kept_from_the_garbage_collector_until_the_verdict(machine):
+    found = []
+    for name in ("copy", "switch", "check", "set_default", "prune"):
+        effect = getattr(machine, name)
+
+        def spied(*given, name=name, effect=effect):
+            found.append((name, {each.read_text() for each in machine.folder.glob("root-*")}))
+            return effect(*given)
+
+        setattr(machine, name, spied)
+    machine.driver().run(machine.begin())
+    both = {OLD, NEW}
+    assert found == [(name, both) for name in ("copy", "switch", "check", "set_default", "prune")]
+    assert not list(machine.folder.glob("root-*"))
+
+
+@pytest.mark.parametrize("fails", ["copy", "health", "keep"])
+def test_generations_go_only_when_a_new_one_was_kept(tmp_path, fails):
+    machine = on(tmp_path, fails, "prune")
+    assert "prune" not in text(machine.driver().run(machine.begin()))
 
 
 def test_nobody_has_to_watch(machine):
@@ -328,6 +359,32 @@ def test_a_stage_that_cannot_be_recorded_is_not_begun(machine, stages, error):
     assert [entry.verdict for entry in machine.history().entries] == [done.verdict]
 
 
+def test_a_copy_that_fills_the_disk_leaves_room_to_say_so(machine, monkeypatch):
+    """From the copy on the disk takes nothing more, unless the room kept back is given back."""
+    write = disk.write
+
+    def full(path, content, mode):
+        if (machine.state / "reserve").exists():
+            raise FULL
+        write(path, content, mode)
+
+    def copy(progress):
+        assert (machine.state / "reserve").stat().st_size > len(encode(machine.begin()))
+        monkeypatch.setattr(disk, "write", full)
+        raise FULL
+
+    machine.copy = copy
+    recorded = []
+    let_go = machine.let_go
+    machine.let_go = lambda: (recorded.append(machine.record()["verdict"]), let_go())
+    done = machine.driver().run(machine.begin())
+    assert done.verdict is Verdict.FAILED
+    assert recorded == ["failed"], "the verdict was on the disk"
+    assert "No space left on device" in text(done)
+    assert machine.standing() == (OLD, OLD, OLD)
+    assert [entry.verdict for entry in machine.history().entries] == ["failed"]
+
+
 def test_the_way_back_needs_no_record(tmp_path):
     machine = on(tmp_path, "health")
     done = machine.driver(Full(machine.state, ["reverting", "done"])).run(machine.begin())
@@ -386,6 +443,15 @@ def test_a_machine_that_cannot_be_looked_at_is_brought_back(tmp_path):
     machine.put("running", NEW)
     assert machine.driver().resume().stage is Stage.RESTARTING
     assert machine.at("running") == OLD
+
+
+def test_a_decision_is_not_taken_back_because_it_cannot_be_recorded_again(tmp_path):
+    machine = on(tmp_path, running=NEW, default=OLD)
+    machine.state.mkdir()
+    begun = replace(machine.begin(), old=OLD_SIDE)
+    Journal(machine.state).write(replace(begun, stages=(*begun.stages, Passed(Stage.KEEPING, begun.began))))
+    assert machine.driver(Full(machine.state, ["keeping"])).resume().verdict is Verdict.KEPT
+    assert machine.standing() == (NEW, NEW, NEW)
 
 
 @pytest.mark.parametrize(

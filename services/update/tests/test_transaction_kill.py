@@ -139,7 +139,9 @@ def test_killed_everywhere(killed, power, tmp_path):
             machine.power_cut()
         to_the_end(machine)
         check(case, machine, stage)
-        if case.verdict != "stuck":
+        if (
+            case.verdict != "stuck" and n % 3 == power
+        ):  # every third place, another one in each course: it takes long
             works_again(machine)
     assert {None, "copying", "done"} - before <= ({"done"} if case.restarts else set())
     if case.keeps:

@@ -176,6 +176,12 @@ def test_a_restart_may_bring_what_was_the_default_before(stage):
     assert any(f"its boot default, {OTHER}" in sentence for sentence in after.why)
 
 
+@pytest.mark.parametrize("default", [NEW, OTHER])
+def test_or_a_person_chose_the_old_system_at_the_start(default):
+    after = step(at_stage(CHECKING, default=default), Resumed(OLD, default), AFTER)
+    assert came_to(after) is REVERTED
+
+
 def test_a_new_system_that_was_the_default_already_is_taken_back_all_the_same():
     after = step(at_stage(TRYING, default=NEW), Resumed(NEW, NEW), AFTER)
     assert came_to(after) is REVERTING
@@ -225,6 +231,14 @@ def test_nothing_is_to_be_done_only_if_it_runs_and_is_the_default(old, new, defa
 def test_a_name_that_could_be_another_files_is_none(name):
     with pytest.raises(ValueError, match="no name of a transaction"):
         begin(identifier=name)
+
+
+@pytest.mark.parametrize(("kind", "copies"), [(Kind.INSTALL, True), (Kind.ROLLBACK, False)])
+@pytest.mark.parametrize("event", [CopyFailed(WHY), Resumed(OLD, OLD)])
+def test_what_was_copied_is_spoken_of_only_where_something_is(event, kind, copies):
+    told = " ".join(step(at_stage(COPYING, kind=kind), event, SAME).why)
+    assert "Nothing was changed" in told
+    assert ("not copied twice" in told) is copies
 
 
 def test_what_was_found_is_kept():

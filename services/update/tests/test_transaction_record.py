@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -178,6 +179,19 @@ def test_the_room_kept_back_is_used_when_the_disk_is_full(tmp_path, monkeypatch)
     assert journal.read() == begin()
 
 
+def test_a_disk_that_is_full_all_the_same(tmp_path, monkeypatch):
+    journal = Journal(tmp_path)
+    journal.write(begin())
+
+    def full(path, content, mode):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(disk, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        journal.write(step(begin(), Copied({}), begin().began))
+    assert journal.read() == begin(), "what was recorded before is still there"
+
+
 # --- the history ---
 
 
@@ -266,6 +280,23 @@ def test_several_processes_may_add_while_others_read(tmp_path):
     assert sorted(each.id for each in told.entries) == sorted([f"t{n}" for n in range(30)] + ["t1000"])
     assert told.unreadable == 0
     assert found == sorted(found), "nobody ever sees a line disappear"
+
+
+def test_nobody_comes_between_looking_and_adding(tmp_path):
+    """Another process is adding the same line: this one waits for it, and then finds it there."""
+    history = History(tmp_path)
+    history.add(entry(0))
+    added = []
+    thread = threading.Thread(target=lambda: added.append(history.add(entry(1))))
+    with history.path.open("ab") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        thread.start()
+        thread.join(0.2)
+        assert not added, "it waits"
+        stream.write(json.dumps(entry(1).as_json()).encode() + b"\n")
+    thread.join(20)
+    assert added == [False]
+    assert history.read().entries == (entry(0), entry(1))
 
 
 # --- what it tells ---

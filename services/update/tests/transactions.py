@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from nixel.update.config import Config
+from nixel.update.refusal import Refusal
 from nixel.update.system import Found, System
 from nixel.update.transaction import machine
 from nixel.update.transaction.driver import Driver
@@ -83,6 +84,8 @@ class Machine:
             raise EffectError(f"{what} was told to fail.")
         if what + " oddly" in self.fails:
             raise ZeroDivisionError("oddly")
+        if what + " refused" in self.fails:
+            raise Refusal(f"{what} was refused.", "Ask again.")
 
     # --- effects ---
 
@@ -140,6 +143,8 @@ class Machine:
         what = "keep" if system == NEW else "default back"
         self.point()
         self.failing(what)
+        if what + " does nothing" in self.fails:
+            return
         self.put("profile", system)
         self.point()
         self.failing(what + " half")

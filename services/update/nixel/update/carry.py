@@ -12,7 +12,7 @@ from nixel.update.delivery import Delivery
 from nixel.update.live import Live
 from nixel.update.manifest import authentic, parse
 from nixel.update.refusal import Refusal
-from nixel.update.stick import layout
+from nixel.update.stick.verify import cache
 from nixel.update.transaction.driver import Driver
 from nixel.update.transaction.history import History
 from nixel.update.transaction.journal import Journal
@@ -221,5 +221,5 @@ def _delivery(machine: Here, asked: Request) -> Delivery:
     where = str(folder / request.MANIFEST)
     authentic(content, signature, machine.trusted, where)
     manifest = parse(content, where)
-    cache = None if asked.stick is None else f"file://{asked.stick}/{layout.CACHE}"
-    return Delivery(manifest, machine.nix, cache, machine.config.trusted_keys)
+    where_from = None if asked.stick is None else cache(Path(asked.stick))
+    return Delivery(manifest, machine.nix, where_from, machine.config.trusted_keys)

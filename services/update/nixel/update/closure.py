@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-from typing import TYPE_CHECKING
-
+from nixel.update.failure import Failure
+from nixel.update.nix import Nix
 from nixel.update.refusal import Refusal
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
-_WITHIN = 120
-
-
-def closure(system: str, store: Sequence[str] = ()) -> dict[str, int | None]:
+def closure(system: str, store: str | None = None) -> dict[str, int | None]:
     """Ask Nix for a closure.
 
     Parameters
@@ -21,7 +15,7 @@ def closure(system: str, store: Sequence[str] = ()) -> dict[str, int | None]:
     system
         A store path.
     store
-        Nix's options that name the store; its own if empty.
+        Which store, as Nix's `--store` has it; its own choice if `None`.
 
     Returns
     -------
@@ -33,42 +27,11 @@ def closure(system: str, store: Sequence[str] = ()) -> dict[str, int | None]:
     Refusal
         If Nix cannot tell.
     """
-    command = ["nix", "--extra-experimental-features", "nix-command", *store]
-    command += ["path-info", "--recursive", "--size", system]
-    todo = "Name a system that is in this machine's store."
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_WITHIN, check=False)
-    except OSError as error:
+        return {path: info.nar_size for path, info in Nix(store=store).closure(system).items()}
+    except Failure as error:
+        said = f" Nix said: {error.said}." if error.said else ""
         raise Refusal(
-            f"nix cannot be started ({error.strerror}).", "Run it on a machine with Nix."
+            f"It cannot be told what {system} needs. {error.what}{said}",
+            error.todo or "Name a system that is in this machine's store.",
         ) from error
-    except subprocess.TimeoutExpired as error:
-        raise Refusal(
-            f"nix did not say within {_WITHIN} s what {system} needs.", "See what else Nix is busy with."
-        ) from error
-    if done.returncode != 0:
-        why = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
-        raise Refusal(f"nix cannot tell what {system} needs: {why}.", todo)
-    return parse(done.stdout)
-
-
-def parse(text: str) -> dict[str, int | None]:
-    """Read what `nix path-info --size` says.
-
-    Parameters
-    ----------
-    text
-        A store path and its size on each line.
-
-    Returns
-    -------
-    dict
-        From each store path to its size in bytes; `None` where there is none.
-    """
-    found: dict[str, int | None] = {}
-    for line in text.splitlines():
-        path, _, number = line.strip().partition("\t")
-        path, number = path.strip(), number.strip()
-        if path:
-            found[path] = int(number) if number.isdecimal() else None
-    return found

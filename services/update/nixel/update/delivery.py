@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nixel.update.failure import Failure
-from nixel.update.manifest.verify import some
+from nixel.update.manifest import arrived
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,16 +58,7 @@ class Delivery:
         if missing and self.cache is not None:
             self._copy(missing, progress)
             known = self.nix.path_info(paths)
-            missing = [each for each in missing if known.get(each.path) is None]
-        if missing:
-            names = some([each.path for each in missing])
-            raise Failure(f"The store lacks {names}.", "Send or copy the system again: it continues.")
-        other = [each.path for each in self.manifest.paths if known[each.path].nar_hash != each.nar_hash]  # type: ignore[union-attr]
-        if other:
-            raise Failure(
-                f"The store's {some(other)} is not what was signed.",
-                "Do not use this machine's store: have it checked with `nix-store --verify --check-contents`.",
-            )
+        arrived(self.manifest, known)
 
     def _copy(self, missing: Sequence[Entry], progress: Callable[[int, int], None]) -> None:
         total = sum(each.nar_size for each in missing)
@@ -78,11 +68,10 @@ class Delivery:
             size = sum(each.nar_size for each in batch)
             # Root may switch these checks off; here they are on, whatever the machine's own settings say.
             self.nix.copy(
-                [each.path for each in batch],
+                {each.path: each.nar_size for each in batch},
                 *("--from", str(self.cache), "--option", "require-sigs", "true"),
                 *("--option", "trusted-public-keys", " ".join(self.trusted_keys)),
-                total=size,
-                progress=lambda moved, _, done=done: progress(done + moved, total),  # type: ignore[misc]
+                progress=lambda moved, _, before=done: progress(before + moved, total),  # type: ignore[misc]
             )
             done += size
             progress(done, total)

@@ -35,6 +35,7 @@ _MOST_UNIT = 256 * 1024
 _MOST_FILE = 1024 * 1024
 _MOST_FOLDER = 100
 _MODULES = re.compile(r"[0-9]+\.[0-9].*")
+_UNIT = re.compile(r".+\.(?:service|socket|timer|target|mount|automount|swap|path|slice|scope|device)")
 _INSTANCE = re.compile(r"([^@]+@)[^@]+(\.[a-z]+)")
 
 
@@ -183,7 +184,7 @@ def _units(tree: Tree, folder: str) -> dict[str, Unit]:
     folders: dict[str, list[str]] = {}
     for name in tree.names(here):
         each = tree.find(f"{here}/{name}")
-        if each.kind is Kind.FILE:
+        if each.kind is Kind.FILE and _UNIT.fullmatch(name):
             files[name] = each
         elif each.kind is Kind.FOLDER:
             folders[name] = tree.names(each.path)

@@ -197,11 +197,7 @@ def _untried(old: Document, new: Document) -> tuple[str, ...]:
 
 def _restart(old: Document, new: Document) -> tuple[Restart, ...]:
     versions = {"kernel": (old.kernel, new.kernel), "kernel-modules": (old.kernel, new.kernel)}
-    found = [
-        Restart(part, *versions.get(part, ("", "")))
-        for part in _differing(old.parts, new.parts)
-        if old.parts.get(part) != new.parts.get(part)
-    ]
+    found = [Restart(part, *versions.get(part, ("", ""))) for part in _differing(old.parts, new.parts)]
     if old.parameters != new.parameters:
         found.append(Restart("kernel-parameters", " ".join(old.parameters), " ".join(new.parameters)))
     return tuple(found)

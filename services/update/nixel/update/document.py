@@ -145,13 +145,11 @@ def parse(found: object, where: str) -> Document:
         raise Refusal(
             f"{where}: the description is of format {kind!r:.40}, and {FORMAT} is the one known here.", _LATER
         )
-    given = {key: value for key, value in found.items() if key != "format"}
-    known = {each.name for each in fields(Document)}
-    if set(given) != known:
-        raise Refusal(
-            f"{where}: the description's keys differ from those known here in {sorted(set(given) ^ known)!r:.200}.",
-            _LATER,
-        )
+    # What a later nixel-update may add to the description of a newer system is no reason to refuse that system.
+    given = {key: found[key] for key in _KINDS if key in found}
+    missing = [key for key in _KINDS if key not in found]
+    if missing:
+        raise Refusal(f"{where}: the description lacks {', '.join(missing)}.", _LATER)
     for key, (fits, expected) in _KINDS.items():
         if not fits(given[key]):
             raise Refusal(f"{where}: the description's {key} is not {expected}.", _LATER)

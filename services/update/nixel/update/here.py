@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 STORE = Path("/nix/store")
 _DAY_S = 24 * 3600.0
 # An instrument's system is not used for longer than that; a clock that says so is wrong.
-_LONG_S = 30 * 365 * _DAY_S
+LONG_S = 30 * 365 * _DAY_S
 # What Nix's database and the file system need beside the files themselves.
 _OVERHEAD = 1.05
 
@@ -159,14 +159,14 @@ def clock_is_plausible(here: Here, manifest: Manifest, now: float | None = None)
     # A day of grace: clocks are set to the wrong time zone, and offers are made on machines with clocks of their own.
     if now < known[latest] - _DAY_S:
         what, date = latest, known[latest]
-    elif now > manifest.made + _LONG_S:
+    elif now > manifest.made + LONG_S:
         what, date = "this offer was made", manifest.made
     else:
         return
     raise Refusal(
         f"This machine's clock says {_moment(now)}, and {what} {_moment(date)}.",
-        'If the clock is wrong, set it (timedatectl set-time "YYYY-MM-DD HH:MM:SS") and try again; if it is right, '
-        "the clock of whoever made the system was not.",
+        'If the clock is wrong, set it: sudo nixel-update set-clock "YYYY-MM-DD HH:MM" (in UTC). Then try again. If it '
+        "is right, the clock of whoever made the system was not.",
     )
 
 

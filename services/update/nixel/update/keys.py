@@ -99,7 +99,7 @@ def read_secret(path: Path) -> SecretKey:
     Raises
     ------
     Refusal
-        If it cannot be read, others may read it, or it is no secret key.
+        If it cannot be read, others may read it, or it is no secret key; or if openssl is missing.
     """
     make = f"Make one: (umask 077; nix key generate-secret --key-name NAME-1 > {path})"
     try:
@@ -123,7 +123,13 @@ def read_secret(path: Path) -> SecretKey:
             f"If nobody has read it: chmod 600 {path}. Otherwise make a new one and trust that instead.",
         )
     name, raw = found
-    return SecretKey(raw[:_SEED], PublicKey(name, raw[_SEED:]))
+    key = SecretKey(raw[:_SEED], PublicKey(name, raw[_SEED:]))
+    if not verify([key.public], sign(key, b"trial"), b"trial"):
+        raise Refusal(
+            f"The secret key {path} is damaged: its two halves do not belong together.",
+            "Fetch it again from where it is kept.",
+        )
+    return key
 
 
 def sign(key: SecretKey, content: bytes) -> str:
@@ -144,20 +150,14 @@ def sign(key: SecretKey, content: bytes) -> str:
     Raises
     ------
     Refusal
-        If openssl is missing or fails, or the key's two halves do not belong together.
+        If openssl is missing or fails.
     """
     with ExitStack() as stack:
         secret = _in_memory(stack, _SECRET_DER + key.seed)
         done = _openssl("-sign", "-inkey", _path(secret), "-in", _path(_in_memory(stack, content)))
     if done.returncode != 0 or len(done.stdout) != _SIGNATURE:
         raise _broken(done)
-    text = f"{key.public.name}:{base64.b64encode(done.stdout).decode()}"
-    if not verify([key.public], text, content):
-        raise Refusal(
-            f"The secret key {key.public.name} is damaged: its two halves do not belong together.",
-            "Fetch it again from where it is kept.",
-        )
-    return text
+    return f"{key.public.name}:{base64.b64encode(done.stdout).decode()}"
 
 
 def verify(keys: Iterable[PublicKey], signature: str, content: bytes) -> bool:

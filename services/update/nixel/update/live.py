@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nixel.update import disk, profile, request, system, unit
+from nixel.update import disk, identity, profile, request, system, unit
 from nixel.update.failure import Failure
 from nixel.update.transaction.effects import EffectError
 from nixel.update.transaction.model import Check
@@ -64,6 +64,11 @@ class Live:
             self._delivery.bring(progress)
         except Failure as error:
             raise EffectError(str(error)) from error
+        manifest = self._delivery.manifest
+        if identity.read(Path(manifest.system)) != manifest.identity:
+            raise EffectError(
+                f"{manifest.system} says of itself that it is another system than the one that was signed for."
+            )
 
     def keep_reachable(self, system: str) -> None:
         """Keep a system from being collected as garbage."""
@@ -103,6 +108,10 @@ class Live:
             asked += ["--before", str(note)]
         status, answer = self._health(system, asked, within)
         checks = _checks(answer)
+        if checks == ():
+            raise EffectError(
+                "The new system's health check looked at nothing, so it cannot be told whether it is well."
+            )
         if checks is None or status not in (0, 1) or (status == 0) != all(each.passed for each in checks):
             raise EffectError(
                 f"The new system's health check ended with status {status} and gave no answer that can be read."

@@ -16,15 +16,15 @@ from nixel.update.manifest.build import Info
 from nixel.update.progress import nobody
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from nixel.update.progress import Progress
 
 _LAST_WORDS = 2000
 _STORE = "/nix/store/"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-# In Nix's log for programs: a path that is being copied, and how far that is.
-_COPY_PATH, _PROGRESS = 100, 105
+# In Nix's log for programs: a path that is being copied, how far that is, and how much there is to do.
+_COPY_PATH, _PROGRESS, _EXPECTED = 100, 105, 106
 _CA = {"text": "text:", "flat": "fixed:", "nar": "fixed:r:", "git": "fixed:git:"}
 # What Nix says, what that means here, and what to do.
 _KNOWN = (
@@ -157,19 +157,17 @@ class Nix:
             raise Failure(f"The store lacks {', '.join(lacking[:3])}.", "Build or copy it first.")
         return whole
 
-    def copy(self, paths: Sequence[str], *options: str, total: int = 0, progress: Progress = nobody) -> None:
+    def copy(self, sizes: Mapping[str, int], *options: str, progress: Progress = nobody) -> None:
         """Copy paths between stores.
 
         Parameters
         ----------
-        paths
-            Exactly these; what they need is there already or among them.
+        sizes
+            Exactly these, each with the size of its archive in bytes; what they need is there already or among them.
         options
             `--from`, `--to` and the like.
-        total
-            The size of their archives together, in bytes.
         progress
-            Told how much of it is copied.
+            Told how much of what was lacking there is copied.
 
         Raises
         ------
@@ -177,18 +175,18 @@ class Nix:
             If Nix fails; what was copied whole stays.
         """
         arguments = ("copy", "--no-recursive", "--stdin", *options, "--log-format", "internal-json", "-v")
-        with tempfile.TemporaryFile("w+") as stdin, self._start(arguments, stdin, paths) as process:
+        copied = Copied(sizes)
+        with tempfile.TemporaryFile("w+") as stdin, self._start(arguments, stdin, sizes) as process:
             assert process.stderr is not None
-            copied = Copied()
             for line in process.stderr:
                 if copied.take(line):
-                    progress(min(copied.done, total), total)
+                    progress(min(copied.done, copied.total), copied.total)
         if process.returncode != 0:
             raise failure(arguments, process.returncode, copied.said)
 
     @contextmanager
     def _start(
-        self, arguments: Sequence[str], stdin: IO[str], paths: Sequence[str]
+        self, arguments: Sequence[str], stdin: IO[str], paths: Iterable[str]
     ) -> Iterator[subprocess.Popen[str]]:
         stdin.writelines(f"{each}\n" for each in paths)
         stdin.seek(0)
@@ -219,18 +217,26 @@ class Nix:
 class Copied:
     """Reads Nix's log of a copy.
 
+    Parameters
+    ----------
+    sizes
+        The paths with the sizes of their archives, in bytes: of a small one Nix tells only that it is there.
+
     Attributes
     ----------
-    done
-        Bytes of archives that were copied.
+    done, total
+        Bytes of archives that were copied, and that are to be.
     said
         What it said to a person.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: Mapping[str, int]) -> None:
         self.done = 0
+        self.total = 0
         self.said = ""
-        self._under_way: dict[int, int] = {}
+        self._sizes = sizes
+        # By the number of its activity: the path, and how much of it is counted.
+        self._under_way: dict[int, tuple[str, int]] = {}
 
     def take(self, line: str) -> bool:
         """Read a line.
@@ -243,7 +249,7 @@ class Copied:
         Returns
         -------
         bool
-            Whether more is done than before.
+            Whether there is something new to tell.
         """
         try:
             event = json.loads(line.removeprefix("@nix ")) if line.startswith("@nix ") else None
@@ -252,24 +258,38 @@ class Copied:
         if not isinstance(event, dict):
             self._keep(line)
             return False
-        number, action = event.get("id"), event.get("action")
-        if action == "msg":
-            if event.get("level") in (0, 1):
-                self._keep(str(event.get("msg")))
-        elif action == "start" and event.get("type") == _COPY_PATH and isinstance(number, int):
-            self._under_way[number] = 0
-        elif action == "stop" and isinstance(number, int):
-            self._under_way.pop(number, None)
-        elif action == "result" and event.get("type") == _PROGRESS and number in self._under_way:
-            fields = event.get("fields")
-            if isinstance(fields, list) and fields and isinstance(fields[0], int):
-                self.done += fields[0] - self._under_way[number]
-                self._under_way[number] = fields[0]
-                return True
+        number, action, kind, fields = (event.get(key) for key in ("id", "action", "type", "fields"))
+        number = number if isinstance(number, int) else -1
+        fields = fields if isinstance(fields, list) else []
+        if action == "msg" and event.get("level") in (0, 1):
+            self._keep(str(event.get("msg")))
+        elif (action, kind) == ("start", _COPY_PATH) and fields:
+            self._under_way[number] = (str(fields[0]), 0)
+        elif action == "stop" and number in self._under_way:
+            path, _ = self._under_way[number]
+            self._moved(number, self._sizes.get(path, 0))
+            del self._under_way[number]
+            return True
+        elif (action, kind) == ("result", _EXPECTED) and len(fields) == 2 and fields[0] == _COPY_PATH:
+            self.total = _count(fields[1])
+            return True
+        elif (action, kind) == ("result", _PROGRESS) and number in self._under_way and fields:
+            self._moved(number, _count(fields[0]))
+            return True
         return False
+
+    def _moved(self, number: int, done: int) -> None:
+        path, before = self._under_way[number]
+        if done > before:
+            self.done += done - before
+            self._under_way[number] = (path, done)
 
     def _keep(self, text: str) -> None:
         self.said = (self.said + text.rstrip("\n") + "\n")[-_LAST_WORDS:]
+
+
+def _count(found: object) -> int:
+    return found if isinstance(found, int) else 0
 
 
 def infos(found: object) -> dict[str, Info | None]:

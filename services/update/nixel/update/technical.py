@@ -114,7 +114,7 @@ def run(
     return Output(line, kept.decode("utf-8", "replace"), left_out, status, late)
 
 
-def closures(old: str, new: str, store: Sequence[str] = ()) -> list[str]:
+def closures(old: str, new: str, store: str | None = None) -> list[str]:
     """The command that compares two closures.
 
     Parameters
@@ -122,17 +122,18 @@ def closures(old: str, new: str, store: Sequence[str] = ()) -> list[str]:
     old, new
         Store paths.
     store
-        Nix's options that name the store; its own if empty.
+        Which store, as Nix's `--store` has it; its own choice if `None`.
 
     Returns
     -------
     list of str
         The program and its arguments.
     """
-    return [*_NIX, *store, "store", "diff-closures", old, new]
+    where = () if store is None else ("--store", store)
+    return [*_NIX, *where, "store", "diff-closures", old, new]
 
 
-def derivations(old: str, new: str, store: Sequence[str] = ()) -> list[str] | str:
+def derivations(old: str, new: str, store: str | None = None) -> list[str] | str:
     """The command that compares how two store paths are made.
 
     Parameters
@@ -140,7 +141,7 @@ def derivations(old: str, new: str, store: Sequence[str] = ()) -> list[str] | st
     old, new
         Store paths.
     store
-        Nix's options that name the store; its own if empty.
+        Which store, as Nix's `--store` has it; its own choice if `None`.
 
     Returns
     -------
@@ -150,7 +151,7 @@ def derivations(old: str, new: str, store: Sequence[str] = ()) -> list[str] | st
     program = shutil.which("nix-diff")
     if program is None:
         return "How the systems are made is not compared: nix-diff is not on this machine."
-    if store:
+    if store is not None:
         return "How the systems are made is not compared: nix-diff knows this machine's own store only."
     found = []
     for path in (old, new):

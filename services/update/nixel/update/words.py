@@ -6,6 +6,8 @@ instrument, then what is new. Lists are short unless everything is asked for.
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from nixel.update.switching import UnitChange
 
 _SHORT = 10
+_WIDEST = 110
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _WEEK, _MONTH, _YEAR = 7 * _DAY, 30.44 * _DAY, 365.25 * _DAY
 
@@ -104,6 +107,46 @@ def sentences(difference: Difference, everything: bool = False) -> list[str]:
     for paragraph in filter(None, paragraphs):
         lines += ["", *paragraph] if lines else paragraph
     return ["".join(each if each.isprintable() else "?" for each in line) for line in lines]
+
+
+def wrapped(lines: Iterable[str], width: int) -> list[str]:
+    """Break lines for a terminal.
+
+    Parameters
+    ----------
+    lines
+        From `sentences`.
+    width
+        How many characters a line has.
+
+    Returns
+    -------
+    list of str
+        Continued lines are indented by four further blanks.
+    """
+    found = []
+    for line in lines:
+        indent = line[: len(line) - len(line.lstrip())] + "    "
+        found += textwrap.wrap(
+            line, max(width, 20), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        ) or [""]
+    return found
+
+
+def fitted(lines: Iterable[str]) -> list[str]:
+    """Break lines for the terminal that this program runs in.
+
+    Parameters
+    ----------
+    lines
+        From `sentences`.
+
+    Returns
+    -------
+    list of str
+        As `wrapped`; no wider than can be read with ease.
+    """
+    return wrapped(lines, min(shutil.get_terminal_size().columns, _WIDEST))
 
 
 def as_json(difference: Difference) -> dict[str, Any]:
@@ -231,7 +274,9 @@ def _nothing(found: Difference) -> list[str]:
 def _restart(found: Difference) -> list[str]:
     lines = []
     if found.restart:
-        parts = [_part(each.part, each.before, each.after) for each in found.restart]
+        first = [each for part in _PARTS for each in found.restart if each.part == part]
+        rest = [each for each in found.restart if each.part not in _PARTS]
+        parts = [_part(each.part, each.before, each.after) for each in (*first, *rest)]
         lines.append(f"NEEDS A RESTART of the machine to be complete: {_listed(parts)}.")
         for what, parameters in (("new", found.parameters_new), ("gone", found.parameters_gone)):
             if parameters:
@@ -260,6 +305,8 @@ def _services(found: Difference, everything: bool) -> list[str]:
         each = units.pop(name, None)
         if each is not None:
             lines.append(_known(each, called, consequence))
+    # That a service's socket goes with it has been said with the service.
+    units = {name: each for name, each in units.items() if everything or each.along_with not in KNOWN}
     for happens, said in {**_OTHERS, **(_QUIET if everything else {})}.items():
         names = [_unit(each) for each in units.values() if each.happens is happens]
         if names:
@@ -324,14 +371,14 @@ def _files(found: Difference, everything: bool) -> list[str]:
     marks = {
         Change.NEW: " (new)",
         Change.GONE: " (gone)",
-        Change.STORE_PATHS: " (only which programs it names)",
+        Change.STORE_PATHS: " (only in which programs are named there)",
     }
     lines += [f"  /etc/{each.path}{marks.get(each.change, '')}" for each in shown]
     lines += _more(len(told) - len(shown))
     if only_paths and not everything:
         lines.append(
-            f"{counted(len(only_paths), 'configuration file')}{' more' if told else ''}"
-            f" {'differs' if len(only_paths) == 1 else 'differ'} only in which programs they name."
+            f"{counted(len(only_paths), ('more ' if told else '') + 'configuration file')}"
+            f" {'differs' if len(only_paths) == 1 else 'differ'} only in which programs are named there."
         )
     return lines
 

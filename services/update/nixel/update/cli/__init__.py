@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from nixel.update.cli import (
     carry_out,
+    clock,
     confirm,
     developer,
     diff,
@@ -21,6 +22,7 @@ from nixel.update.cli import (
     status,
 )
 from nixel.update.failure import Failure
+from nixel.update.health import cli as health
 from nixel.update.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ COMMANDS: tuple[Command, ...] = (
     history,
     diff,
     confirm,
+    clock,
+    health,
     receive,
     carry_out,
     developer,

@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     root: Path = arguments.root
     if not root.is_dir():
         raise Refusal(f"{root} is not a folder.", "Name the root folder of a machine.")
-    store = () if root == Path("/") else ("--store", str(root.absolute()))
+    store = None if root == Path("/") else str(root.absolute())
     announced = str(arguments.new) == "-"
     if announced and arguments.technical:
         raise Refusal("--technical needs both systems in the store.", "Name two systems.")
@@ -91,13 +91,13 @@ def run(arguments: argparse.Namespace) -> int:
             described["technical"] = _kept(old, new, store)
         print(json.dumps(described, indent=2))
         return 0
-    print("\n".join(words.sentences(found, arguments.all)))
+    print("\n".join(words.fitted(words.sentences(found, arguments.all))))
     if arguments.technical:
         _show(old, new, store, arguments.all)
     return 0
 
 
-def _look(root: Path, system: Path, store: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+def _look(root: Path, system: Path, store: str | None) -> tuple[str, dict[str, Any]]:
     """A system's store path and its description."""
     place = _below(root, system)
     path = locate(place, root)
@@ -122,14 +122,14 @@ def _below(root: Path, system: Path) -> Path:
     return root / system.relative_to("/")
 
 
-def _kept(old: str, new: str, store: tuple[str, ...]) -> list[dict[str, Any]]:
+def _kept(old: str, new: str, store: str | None) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [asdict(technical.run(technical.closures(old, new, store)))]
     command = technical.derivations(old, new, store)
     found.append({"missing": command} if isinstance(command, str) else asdict(technical.run(command)))
     return found
 
 
-def _show(old: str, new: str, store: tuple[str, ...], everything: bool) -> None:
+def _show(old: str, new: str, store: str | None, everything: bool) -> None:
     for title, command in (
         ("Closures", technical.closures(old, new, store)),
         ("How the systems are made", technical.derivations(old, new, store)),

@@ -230,6 +230,7 @@ def _verified(machine: Here, arguments: argparse.Namespace) -> Verified:
     )
     here.clock_is_plausible(machine, verified.manifest)
     here.room(machine, verified.manifest)
+    show.can_be_tried(machine, verified.manifest.description)
     return verified
 
 

@@ -70,12 +70,15 @@ def run(arguments: argparse.Namespace) -> int:
         fits(manifest, machine.identity, allow_older=arguments.allow_older)
         here.clock_is_plausible(machine, manifest)
         here.room(machine, manifest)
+        show.can_be_tried(machine, manifest.description)
     asked = request.Request(identifier, Kind.INSTALL, source, manifest.system, None, asks_confirmation=True)
     request.save(machine.config.state, asked, content, signature)
     if machine.running.path == manifest.system == machine.default:
         carry.carry_out(identifier)
         print("This machine runs that system already. Nothing to do.")
         return 0
+    # What is sent now is nobody's yet, and must not be collected as garbage before it is installed.
+    carry.driver(machine.config, identifier, None).effects.keep_reachable(manifest.system)
     print(show.offer(machine, manifest, everything=False))
     print(f"offer: {identifier}")
     return 0

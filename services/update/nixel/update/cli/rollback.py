@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from nixel.update import here, profile, request
 from nixel.update.cli import show
 from nixel.update.cli.offer import agreed, carried_out
+from nixel.update.closure import closure
+from nixel.update.describe import describe
 from nixel.update.refusal import Refusal
 from nixel.update.transaction.model import Kind, Source, Via
 
@@ -59,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     before = profile.before(profile.generations(machine.config.profile), machine.running.path)
     if before is None or not Path(before).is_dir():
         raise Refusal("This machine has no system before this one.", "Install the one that is wanted.")
+    show.can_be_tried(machine, describe(Path(before), closure(before)))
     if arguments.offer or not arguments.yes:
         print(show.stored(machine, here.side(before), everything=arguments.all))
         if not arguments.offer and not agreed("Go back to this? [y/N] "):

@@ -3,6 +3,6 @@
 from nixel.update.manifest.build import Info, build
 from nixel.update.manifest.model import Entry, File, Manifest
 from nixel.update.manifest.parse import parse
-from nixel.update.manifest.verify import authentic, complete, fits
+from nixel.update.manifest.verify import arrived, authentic, complete, fits
 
-__all__ = ["Entry", "File", "Info", "Manifest", "authentic", "build", "complete", "fits", "parse"]
+__all__ = ["Entry", "File", "Info", "Manifest", "arrived", "authentic", "build", "complete", "fits", "parse"]

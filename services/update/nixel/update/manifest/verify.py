@@ -6,15 +6,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nixel.update import keys
+from nixel.update.failure import Failure
 from nixel.update.manifest.model import PREFIX
 from nixel.update.refusal import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nixel.update.identity import Identity
     from nixel.update.keys import PublicKey
-    from nixel.update.manifest.model import Manifest
+    from nixel.update.manifest.build import Info
+    from nixel.update.manifest.model import Entry, Manifest
 
 _AGAIN = "Have it written again."
 _SHOWN = 3
@@ -140,6 +142,56 @@ def complete(manifest: Manifest) -> None:
     superfluous = sorted(set(entries) - needed)
     if superfluous:
         raise Refusal(f"The manifest lists {some(superfluous)}, which its system does not need.", _AGAIN)
+
+
+def arrived(manifest: Manifest, known: Mapping[str, Info | None]) -> None:
+    """Check, after the copy, that the machine's store has exactly what the manifest lists.
+
+    Nix checks each path's content against what the stick says of it then; this compares that with what was checked
+    before.
+
+    Parameters
+    ----------
+    manifest
+        The manifest.
+    known
+        What the store knows of its paths.
+
+    Raises
+    ------
+    Failure
+        If a path is missing or is another.
+    """
+    lacking, other = differing(manifest.paths, known)
+    if lacking or other:
+        what = f"lacks {some(lacking)}" if lacking else f"has another {some(other)} than the manifest lists"
+        todo = "Have it sent or written again; if it stays so, have the machine's disk looked at."
+        raise Failure(f"After the copy this machine's store {what}.", todo)
+
+
+def differing(entries: Iterable[Entry], known: Mapping[str, Info | None]) -> tuple[list[str], list[str]]:
+    """Compare what a store has with what it should have.
+
+    Parameters
+    ----------
+    entries
+        What it should have.
+    known
+        What it knows.
+
+    Returns
+    -------
+    tuple of two lists of str
+        The paths that it lacks, and those whose content is another.
+    """
+    lacking, other = [], []
+    for each in entries:
+        info = known.get(each.path)
+        if info is None:
+            lacking.append(each.path)
+        elif info.nar_hash != each.nar_hash:
+            other.append(each.path)
+    return lacking, other
 
 
 def some(names: Sequence[str]) -> str:

@@ -86,7 +86,8 @@ class Cache:
         entry
             The path.
         pinned
-            The files that a manifest on the stick vouches for: of those a look at the size will do, others are read.
+            The files that a manifest signed by this key vouches for: of those archives a look at the size will do,
+            others are read.
 
         Returns
         -------
@@ -99,8 +100,10 @@ class Cache:
                 content = stick.read(name, MOST_NARINFO_BYTES)
                 found = narinfo.parse(content)
                 files = (_file(name, content), _archive(found.file_hash, found.file_size))
-                same = not narinfo.differences(found, entry, files[1])
-                if not same or not keys.signed_by([self._key.public], found.signatures, entry.fingerprint):
+                ours = [self._key.public]
+                if narinfo.differences(found, entry, files[1]) or not (
+                    files[0] in pinned or keys.signed_by(ours, found.signatures, entry.fingerprint)
+                ):
                     return None
                 (stick.check_size if files[1] in pinned else stick.check)(files[1])
             except (Refusal, ValueError):

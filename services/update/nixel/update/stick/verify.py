@@ -7,11 +7,12 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from nixel.update import keys
 from nixel.update.manifest.model import MOST_BYTES, MOST_NARINFO_BYTES, MOST_SIGNATURE_BYTES
 from nixel.update.manifest.parse import CACHE_INFO, HOST, README, parse
-from nixel.update.manifest.verify import authentic, complete, fits, some
+from nixel.update.manifest.verify import authentic, complete, differing, fits, some
 from nixel.update.progress import nobody
 from nixel.update.refusal import Refusal
 from nixel.update.stick import layout, narinfo
@@ -131,7 +132,24 @@ def read(folder: Path, host: str, trusted: Sequence[PublicKey]) -> Verified:
     if manifest.host != host:
         raise Refusal(f"{where} is for the host {manifest.host}.", _AGAIN)
     complete(manifest)
-    return Verified(manifest, key, content, signature, f"file://{(folder / layout.CACHE).absolute()}")
+    return Verified(manifest, key, content, signature, cache(folder))
+
+
+def cache(folder: Path) -> str:
+    """Name a stick's binary cache as Nix does.
+
+    Parameters
+    ----------
+    folder
+        The stick's folder.
+
+    Returns
+    -------
+    str
+        An URL.
+    """
+    # A stick's name may hold spaces, and what an URL takes for its end.
+    return f"file://{quote(str((folder / layout.CACHE).absolute()))}"
 
 
 def verify(
@@ -222,26 +240,19 @@ def _check_path(stick: Folder, entry: Entry, trusted: Sequence[PublicKey]) -> No
         found = narinfo.parse(content)
     except ValueError as error:
         raise Refusal(f"{where} is no narinfo: {error}.", _AGAIN) from error
-    differing = narinfo.differences(found, entry, entry.nar)
-    if differing:
-        raise Refusal(f"{where} says another {' and '.join(differing)} than the manifest.", _AGAIN)
+    differs = narinfo.differences(found, entry, entry.nar)
+    if differs:
+        raise Refusal(f"{where} says another {' and '.join(differs)} than the manifest.", _AGAIN)
     if keys.signed_by(trusted, found.signatures, entry.fingerprint) is None:
         raise Refusal(f"{entry.path} is signed by no key that this machine trusts ({where}).", _AGAIN)
 
 
 def _check_present(manifest: Manifest, known: Known) -> None:
     """Check that what the stick leaves out is in the machine's store, as it was in its maker's."""
-    left_out = {each.path: each.nar_hash for each in manifest.paths if each.present}
+    left_out = [each for each in manifest.paths if each.present]
     if not left_out:
         return
-    infos = known(sorted(left_out))
-    lacking, other = [], []
-    for path, nar_hash in left_out.items():
-        info = infos.get(path)
-        if info is None:
-            lacking.append(path)
-        elif info.nar_hash != nar_hash:
-            other.append(path)
+    lacking, other = differing(left_out, known([each.path for each in left_out]))
     if lacking or other:
         what = f"lacks {some(lacking)}" if lacking else f"has another {some(other)}"
         raise Refusal(

@@ -249,13 +249,13 @@ def _write(
         signature = keys.sign(key, PREFIX + content)
         put(folder, layout.manifest(manifest.host), content)
         put(folder, layout.signature(manifest.host), signature.encode() + b"\n")
-    disk_names = {name for manifest in (*manifests, *others) for name in _names(manifest)}
+    needed_files = {name for manifest in (*manifests, *others) for name in _names(manifest)}
     return Written(
         hosts=tuple(sorted(planned)),
         copied=tuple(sorted(added)),
         shared=len(needed) - len(added),
         size=sum(each.size for each in {nar for _, nar in stored.values()}),
-        removed=cache.keep_only(disk_names),
+        removed=cache.keep_only(needed_files),
         stale=tuple(sorted(other.host for other in others if _stale(other, stored))),
     )
 
@@ -279,7 +279,7 @@ def _there(
             if host not in planned:
                 foreign.append(host)
             continue
-        pinned |= {each.nar for each in manifest.paths if each.nar is not None}
+        pinned |= {file for each in manifest.paths for file in (each.narinfo, each.nar) if file is not None}
         if host not in planned:
             staying.append(manifest)
     if foreign:

@@ -19,8 +19,9 @@ _NAMES = (
 )
 _QUOTED = r"\"(?:\\.|[^\"\\])*\"?|'(?:\\.|[^'\\])*'?|\\\"(?:[^\"\\]|\\[^\"])*(?:\\\")?"
 # Words to the end of the line, or to the next name with a value, for a passphrase may have spaces; not what an earlier
-# rule has put there.
-_BARE = r"(?!\[[a-z ]+ removed\])[^\s,;&})\]]+(?:[ \t]+(?![A-Za-z_][\w.-]{0,40}[=:])[^\s,;&})\]]+)*"
+# rule has put there; and not the quote that ends a text around all of it, as in a line of JSON.
+_WORD = r"(?:[^\s,;&})\]\"']|[\"'](?![\s,;})\]]|\Z))+"
+_BARE = rf"(?!\[[a-z ]+ removed\]){_WORD}(?:[ \t]+(?![A-Za-z_][\w.-]{{0,40}}[=:]){_WORD})*"
 _LEAST_MIXED = 60
 
 _KEY_BEGINS = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----")
@@ -49,6 +50,13 @@ def _mixed(match: re.Match[str]) -> str:
     return text
 
 
+def _value(match: re.Match[str]) -> str:
+    """Take out the value of a name; the quotes around it stay, so that a line of JSON stays one."""
+    value = match[0][len(match["name"]) :]
+    quote = next((each for each in ('\\"', '"', "'") if value.startswith(each)), "")
+    return f"{match['name']}{quote}[secret removed]{quote}"
+
+
 _RULES = (
     # Any method of crypt(5), and Argon2's and scrypt's own notation.
     _rule(
@@ -61,13 +69,13 @@ _RULES = (
     _rule(
         "secret",
         rf"(?P<name>{_NAMES}(?:\\?[\"'])?\s*(?:=>|:=|[=:])\s*)(?:{_QUOTED}|{_BARE})",
-        lambda match: match["name"] + "[secret removed]",
+        _value,
         re.IGNORECASE,
     ),
     _rule(
         "secret",
         rf"(?P<name>--?[A-Za-z0-9-]{{0,40}}{_NAMES}\s+)(?:{_QUOTED}|[^\s-]\S*)",
-        lambda match: match["name"] + "[secret removed]",
+        _value,
         re.IGNORECASE,
     ),
     _rule("64 hexadecimal digits", r"(?<![0-9A-Za-z])[0-9A-Fa-f]{64}(?![0-9A-Za-z])"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, assert_never
+from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from nixel.update.refusal import Refusal
 from nixel.update.transaction.effects import EffectError
@@ -63,7 +63,7 @@ _FAILURES: dict[
     Stage.RESTARTING: RevertFailed,
 }
 _WORK = {
-    Stage.COPYING: "Copying the new system",
+    Stage.COPYING: "Making the new system ready",
     Stage.TRYING: "Switching to the new system",
     Stage.CHECKING: "Checking the new system",
     Stage.CONFIRMING: "Waiting for the confirmation",
@@ -71,7 +71,8 @@ _WORK = {
     Stage.REVERTING: "Bringing the old system back",
     Stage.RESTARTING: "Restarting the machine",
 }
-# What is not begun if it cannot be recorded. The way back needs no record: any that is there leads back too.
+# What is not begun if it cannot be recorded. The way back is gone without a record as well: from the one that is there
+# the next process goes back too, or, from KEEPING, keeps a system that was found good.
 _NEEDS_RECORD = (Stage.TRYING, Stage.CHECKING, Stage.CONFIRMING, Stage.KEEPING, Stage.RESTARTING)
 
 
@@ -170,14 +171,16 @@ class Loop:
             case _:
                 assert_never(todo)
 
-    def prepare(self, todo: Prepare) -> Copied:
+    def prepare(self, todo: Prepare) -> Copied | CopyFailed:
         """Have the new system in the store, kept there with the old one; ask how the old one is."""
         self.effects.keep_reachable(todo.old)
         self.effects.keep_reachable(todo.new)
         if todo.copies:
             self.effects.copy(self.progress)
         try:
-            return Copied(self.effects.snapshot(todo.old, self.config.check_within))
+            before = self.effects.snapshot(todo.old, self.config.check_within)
+            busy = _busy(before)
+            return CopyFailed(busy) if busy else Copied(before)
         except Exception as error:  # noqa: BLE001 (a system that is not well must not keep out the one that mends it)
             told = "What this machine was like before is not known, so the new system is checked without it."
             return Copied(None, (*_words("Asking the old system how it is", error), told))
@@ -272,6 +275,15 @@ def paths(found: Found) -> tuple[str | None, str | None]:
     running = None if found.running is None else found.running.path
     default = None if found.default is None else found.default.path
     return running, default
+
+
+def _busy(before: dict[str, Any]) -> tuple[str, ...]:
+    """What the machine is doing that a switch would break off."""
+    facts = before.get("facts")
+    found = facts.values() if isinstance(facts, dict) else ()
+    return tuple(
+        each["busy"] for each in found if isinstance(each, dict) and isinstance(each.get("busy"), str)
+    )
 
 
 def _words(what: str, error: Exception) -> tuple[str, ...]:

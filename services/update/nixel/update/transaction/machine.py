@@ -40,13 +40,23 @@ if TYPE_CHECKING:
     from nixel.update.transaction.model import Event, Moment, Side, Source
 
 _DOING = {
-    Stage.COPYING: "the new system was being copied",
+    Stage.COPYING: "the new system was being made ready",
     Stage.TRYING: "the new system was being started on trial",
     Stage.CHECKING: "the new system was being checked",
     Stage.CONFIRMING: "a confirmation was being waited for",
     Stage.KEEPING: "the new system was being made the boot default",
     Stage.REVERTING: "the old system was being brought back",
-    Stage.RESTARTING: "a restart was to bring the old system back",
+    Stage.RESTARTING: "the machine was being restarted",
+}
+# What each failure is called; its own sentences follow.
+_FAILED = {
+    Stage.COPYING: "The new system could not be made ready.",
+    Stage.TRYING: "The switch to the new system failed.",
+    Stage.CHECKING: "The new system did not pass its health check.",
+    Stage.CONFIRMING: "The new system was not confirmed.",
+    Stage.KEEPING: "The new system could not be made the boot default.",
+    Stage.REVERTING: "The way back to the old system failed.",
+    Stage.RESTARTING: "The machine could not be restarted.",
 }
 _UNCHANGED = "Nothing was changed: this machine runs as before."
 _AGAIN = "Try again; what was copied already is not copied twice."
@@ -227,38 +237,39 @@ def step(transaction: Transaction, event: Event, at: Moment) -> Transaction:
     """
     if isinstance(event, Resumed):
         return _resume(transaction, event, at)
+    failed = _FAILED.get(transaction.stage, "")
     match transaction.stage, event:
         case Stage.COPYING, Copied(before, notes):
             return _enter(replace(transaction, before=before), Stage.TRYING, at, *notes)
         case Stage.COPYING, CopyFailed(why):
-            return _end(transaction, Verdict.FAILED, at, *why, _UNCHANGED, _AGAIN)
+            return _end(transaction, Verdict.FAILED, at, failed, *why, *_unchanged(transaction))
         case Stage.TRYING, Switched(complaints):
             return _enter(transaction, Stage.CHECKING, at, *complaints)
         case Stage.TRYING, SwitchFailed(why):
-            return _enter(transaction, Stage.REVERTING, at, *why)
+            return _enter(transaction, Stage.REVERTING, at, failed, *why)
         case Stage.CHECKING, Healthy(checks):
             then = Stage.CONFIRMING if transaction.asks_confirmation else Stage.KEEPING
             return _enter(replace(transaction, checks=checks), then, at)
         case Stage.CHECKING, Unhealthy(why, checks):
-            return _enter(replace(transaction, checks=checks), Stage.REVERTING, at, *why)
+            return _enter(replace(transaction, checks=checks), Stage.REVERTING, at, failed, *why)
         case Stage.CONFIRMING, Confirmed(by):
             return _enter(transaction, Stage.KEEPING, at, f"Confirmed by {by}.")
         case Stage.CONFIRMING, Unconfirmed(why):
-            return _enter(transaction, Stage.REVERTING, at, *why)
+            return _enter(transaction, Stage.REVERTING, at, failed, *why)
         case Stage.KEEPING, Kept():
             return _end(transaction, Verdict.KEPT, at)
         case Stage.KEEPING, KeepFailed(why):
-            return _enter(transaction, Stage.REVERTING, at, *why)
+            return _enter(transaction, Stage.REVERTING, at, failed, *why)
         case Stage.REVERTING, Reverted(complaints):
-            return _reverted(transaction, at, *complaints)
+            return _reverted(transaction, at, *complaints, f"The old system, {transaction.old}, runs again.")
         case Stage.REVERTING, RevertFailed(why) if transaction.restarts:
-            return _stuck(transaction, at, *why)
+            return _stuck(transaction, at, failed, *why)
         case Stage.REVERTING, RevertFailed(why):
             told = "So the machine is restarted, which brings the system that it starts with."
             again = replace(transaction, restarts=transaction.restarts + 1)
-            return _enter(again, Stage.RESTARTING, at, *why, told)
+            return _enter(again, Stage.RESTARTING, at, failed, *why, told)
         case Stage.RESTARTING, RevertFailed(why):
-            return _stuck(transaction, at, *why)
+            return _stuck(transaction, at, failed, *why)
     raise Impossible(f"{type(event).__name__} cannot come while {transaction.stage}")
 
 
@@ -268,12 +279,14 @@ def step(transaction: Transaction, event: Event, at: Moment) -> Transaction:
 def _resume(transaction: Transaction, found: Resumed, at: Moment) -> Transaction:
     restarted = at.boot_id != transaction.boot_id
     what = "The machine was restarted" if restarted else "The update was interrupted"
-    told = f"{what} while {_DOING.get(transaction.stage, 'its end was being written down')}."
     stage = transaction.stage
     if stage is Stage.DONE:
         return transaction
+    told = f"{what} while {_DOING[stage]}."
+    if restarted and stage is Stage.RESTARTING:
+        told = "The machine was restarted to bring the old system back."
     if stage is Stage.COPYING:
-        return _end(transaction, Verdict.FAILED, at, told, _UNCHANGED, _AGAIN)
+        return _end(transaction, Verdict.FAILED, at, told, *_unchanged(transaction))
     if stage is Stage.KEEPING:
         waits = restarted and found.running != transaction.new.path
         later = f"The new system was good and is kept; it runs from the next restart, until then {found.running} runs."
@@ -315,6 +328,10 @@ def _enter(transaction: Transaction, stage: Stage, at: Moment, *why: str) -> Tra
     return replace(transaction, stages=passed, why=transaction.why + why)
 
 
+def _unchanged(transaction: Transaction) -> tuple[str, ...]:
+    return (_UNCHANGED, _AGAIN) if transaction.kind is Kind.INSTALL else (_UNCHANGED,)
+
+
 def _end(transaction: Transaction, verdict: Verdict, at: Moment, *why: str) -> Transaction:
     return replace(_enter(transaction, Stage.DONE, at, *why), verdict=verdict)
 
@@ -324,14 +341,14 @@ def _reverted(transaction: Transaction, at: Moment, *why: str) -> Transaction:
         f"The new system, {transaction.new}, was the boot default before this update and still is: the next restart "
         "brings it. To start with the old one, run `nixel-update rollback`."
     )
-    warns = transaction.default_before == transaction.new.path != transaction.old.path
+    warns = transaction.default_before == transaction.new.path
     return _end(transaction, Verdict.REVERTED, at, *why, *((warning,) if warns else ()))
 
 
 def _stuck(transaction: Transaction, at: Moment, *why: str) -> Transaction:
     todo = (
-        f"The old system, {transaction.old}, could not be brought back by itself. Do not use the instrument. Switch "
-        "the machine off and on; if `nixel-update status` then names another system, restart it once more, choose "
-        "the old one in the start menu, and send a support bundle (`nixel-support`)."
+        f"This machine could not be brought back wholly to the old system, {transaction.old}, by itself. Do not use "
+        "the instrument until it is: switch the machine off and on; if `nixel-update status` then names another "
+        "system, restart it and choose the old one in the start menu. Send a support bundle (`nixel-support`)."
     )
     return _end(transaction, Verdict.STUCK, at, *why, todo)
