@@ -16,16 +16,6 @@ from systems import Call, Standing
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="session")
-def old(lab):
-    return systems.build(lab, "alpha", "1.0", 1000)
-
-
-@pytest.fixture(scope="session")
-def new(lab):
-    return systems.build(lab, "alpha", "1.1", 2000, packages={"imaging": "1.1", "safety": "1.0"})
-
-
 def test_a_machine_comes_up_whole_in_its_system(target, old):
     machine = target("alpha", system=old)
     assert machine.run("systemctl is-system-running").strip() == "running"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nixel.update import disk, here, request, unit
+from nixel.update import config, disk, here, request, unit
 from nixel.update.delivery import Delivery
 from nixel.update.live import Live
 from nixel.update.manifest import authentic, parse
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
     from nixel.update.config import Config
     from nixel.update.here import Here
     from nixel.update.request import Request
-    from nixel.update.transaction.model import Transaction
+    from nixel.update.transaction.effects import Effects
+    from nixel.update.transaction.model import Side, Transaction
 
 UNIT = "nixel-update-trial"
+# The one that every start of the machine runs `resume` in.
+RESUME_UNIT = "nixel-update-resume"
 PROGRESS = Path("/run/nixel-update/progress.json")
 
 
@@ -63,10 +67,11 @@ def start(identifier: str, argv0: tuple[str, ...]) -> None:
     """
     alone()
     properties = {
-        "Restart": "on-failure",
+        # Also after a signal that systemd takes for an end in good order: what was begun is to be ended.
+        "Restart": "always",
         "RestartSec": "500ms",
-        # Refused, or done and not kept: both are ends.
-        "RestartPreventExitStatus": "1 2",
+        # Done, refused, or done and not kept: all are ends.
+        "RestartPreventExitStatus": "0 1 2",
         "StartLimitIntervalSec": "0",
         "KillMode": "mixed",
         "OOMScoreAdjust": "-900",
@@ -117,7 +122,7 @@ def driver(settings: Config, identifier: str, delivery: Delivery | None) -> Driv
 
 
 def carry_out(identifier: str) -> Transaction | None:
-    """Do what was asked for, or end what a process that died had begun.
+    """Do what was asked for, after ending what a process that died had begun.
 
     Parameters
     ----------
@@ -134,28 +139,73 @@ def carry_out(identifier: str) -> Transaction | None:
     Refusal
         If it is not done; the history says so too.
     """
-    machine = here.look()
-    state = machine.config.state
-    asked = request.load(state, identifier)
+    settings = config.read()
+    state = settings.state
     if Journal(state).path.exists():
-        return driver(machine.config, identifier, None).resume()
+        ended = resume(settings)
+        if ended is not None and (ended.id == identifier or ended.verdict is None):
+            return ended
     if any(entry.id == identifier for entry in History(state).read().entries):
+        request.drop(state, identifier)
         return None
-    delivery = _delivery(machine, asked) if asked.kind is Kind.INSTALL else None
-    new = here.side(asked.system) if delivery is None else here.offered(delivery.manifest)
-    drive = driver(machine.config, identifier, delivery)
+    asked = request.load(state, identifier)
+    try:
+        machine = here.look()
+        delivery = _delivery(machine, asked) if asked.kind is Kind.INSTALL else None
+        new = here.side(asked.system) if delivery is None else here.offered(delivery.manifest)
+    except Refusal as refusal:
+        # Whoever watches waits for a line of the history.
+        driver(settings, identifier, None).refuse(refusal, identifier, time.time(), asked.kind, asked.source)
+        request.drop(state, identifier)
+        raise
+    drive = driver(settings, identifier, delivery)
     effects = drive.effects
-    return drive.run(
-        begin(
-            identifier,
-            asked.kind,
-            asked.source,
-            machine.running,
-            new,
-            machine.default,
-            Moment(effects.now(), effects.boottime(), effects.boot_id()),
-            asks_confirmation=asked.asks_confirmation,
-        )
+    try:
+        ended = drive.run(_begin(identifier, asked, machine, new, effects))
+    except Refusal:
+        request.drop(state, identifier)
+        raise
+    if ended.verdict is not None:
+        request.drop(state, identifier)
+    return ended
+
+
+def resume(settings: Config) -> Transaction | None:
+    """End what was interrupted.
+
+    Parameters
+    ----------
+    settings
+        The machine's settings.
+
+    Returns
+    -------
+    Transaction or None
+        As it ended, or as it is while the machine restarts; `None` if nothing was interrupted.
+
+    Raises
+    ------
+    Refusal
+        If that cannot be done now.
+    RecordLostError
+        If it cannot be told what was interrupted.
+    """
+    ended = driver(settings, "resume", None).resume()
+    if ended is not None and ended.verdict is not None:
+        request.drop(settings.state, ended.id)
+    return ended
+
+
+def _begin(identifier: str, asked: Request, machine: Here, new: Side, effects: Effects) -> Transaction:
+    return begin(
+        identifier,
+        asked.kind,
+        asked.source,
+        machine.running,
+        new,
+        machine.default,
+        Moment(effects.now(), effects.boottime(), effects.boot_id()),
+        asks_confirmation=asked.asks_confirmation,
     )
 
 

@@ -15,7 +15,7 @@ from nixel.update.refusal import Refusal
 from nixel.update.system import judge, look
 from nixel.update.transaction.history import History
 from nixel.update.transaction.journal import Journal, UnreadableError
-from nixel.update.transaction.model import Stage, Verdict
+from nixel.update.transaction.model import Kind, Stage, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S = 0.1
 _PERCENT_EVERY_S = 1.0
-# A unit that is being started again is not there for a moment.
-_GONE_AFTER_S = 10.0
-NOW = {
-    Stage.COPYING: "Bringing the new system into the store. This machine goes on as it is meanwhile.",
-    Stage.TRYING: "Starting the new system on trial.",
+# A unit that is being started again is not there for a moment, and what a start of the machine ends waits for more.
+_GONE_AFTER_S = 30.0
+_NOW = {
+    Stage.COPYING: "Bringing the system into the store. This machine goes on as it is meanwhile.",
+    Stage.TRYING: "Starting the system on trial.",
     Stage.CHECKING: "Checking the instrument's health.",
-    Stage.CONFIRMING: "Healthy. Waiting for whoever sent it to come back and confirm.",
+    Stage.CONFIRMING: "Healthy. Waiting for whoever asked for it to come back over the network and confirm.",
     Stage.KEEPING: "Making it the system that the next start brings.",
-    Stage.REVERTING: "Going back to the old system.",
-    Stage.RESTARTING: "Restarting the machine, which brings the old system back.",
+    Stage.REVERTING: "Going back to the system that ran before.",
+    Stage.RESTARTING: "Restarting the machine, which brings the system that ran before.",
 }
 VERDICTS = {
     Verdict.KEPT: "DONE. The new system is installed, and the next start brings it.",
@@ -44,6 +44,11 @@ VERDICTS = {
     Verdict.FAILED: "NOT INSTALLED. This machine runs as before.",
     Verdict.NOTHING: "NOTHING TO DO. This machine runs that system already.",
     Verdict.STUCK: "THIS MACHINE NEEDS HELP.",
+}
+_WENT_BACK = {
+    Verdict.KEPT: "DONE. The system before runs again, and the next start brings it.",
+    Verdict.REVERTED: "STAYED. This machine did not go back: it runs the system that it ran.",
+    Verdict.FAILED: "DID NOT GO BACK. This machine runs as before.",
 }
 _STATUS = {Verdict.KEPT: 0, Verdict.NOTHING: 0, Verdict.REFUSED: 2}
 
@@ -82,7 +87,24 @@ def words(entry: Entry, standing: Standing | None = None) -> str:
     why = list(entry.why)
     if standing is not None and entry.verdict in (Verdict.KEPT, Verdict.NOTHING) and standing.restart_needed:
         why.append(standing.sentences[-1])
-    return "\n".join((VERDICTS[entry.verdict], *(indent(each, "  ") for each in why)))
+    return "\n".join((verdict_of(entry), *(indent(each, "  ") for each in why)))
+
+
+def verdict_of(entry: Entry) -> str:
+    """Say how an update ended, in a line.
+
+    Parameters
+    ----------
+    entry
+        Its line of the history.
+
+    Returns
+    -------
+    str
+        A word in capitals, and a sentence.
+    """
+    said = _WENT_BACK if entry.kind is Kind.ROLLBACK else {}
+    return said.get(entry.verdict, VERDICTS[entry.verdict])
 
 
 def standing() -> Standing | None:
@@ -116,6 +138,22 @@ def find(state: Path, identifier: str) -> Entry | None:
     return next((each for each in History(state).read().entries if each.id == identifier), None)
 
 
+def doing(what: Stage) -> str:
+    """Say what a stage is.
+
+    Parameters
+    ----------
+    what
+        Which one.
+
+    Returns
+    -------
+    str
+        A sentence; empty for one that nobody waits in.
+    """
+    return _NOW.get(what, "")
+
+
 def stage(state: Path) -> tuple[str, Stage] | None:
     """Say which update is going on, and how far it is.
 
@@ -140,7 +178,7 @@ def _record(state: Path) -> Transaction | None:
         return None
 
 
-def follow(state: Path, identifier: str, *, until: Stage = Stage.DONE, quiet: bool = False) -> Entry | None:
+def follow(state: Path, identifier: str, *, until: Stage | None = None, quiet: bool = False) -> Entry | None:
     """Watch an update until it ends.
 
     Parameters
@@ -150,7 +188,7 @@ def follow(state: Path, identifier: str, *, until: Stage = Stage.DONE, quiet: bo
     identifier
         Its name.
     until
-        A stage at which to stop watching.
+        A stage at which to stop watching; `None` for its end, which the history has a moment after the record.
     quiet
         Whether to say nothing meanwhile.
 
@@ -185,7 +223,7 @@ def follow(state: Path, identifier: str, *, until: Stage = Stage.DONE, quiet: bo
                 percent_at, before, percent = now, percent, _copied(identifier)
                 if percent != before:
                     print(f"  {percent}", file=sys.stderr, flush=True)
-        if unit.active(carry.UNIT):
+        if unit.active(carry.UNIT) or unit.active(carry.RESUME_UNIT):
             gone_since = None
         elif gone_since is None:
             gone_since = now
@@ -200,8 +238,8 @@ def follow(state: Path, identifier: str, *, until: Stage = Stage.DONE, quiet: bo
 def _tell_stages(stages: Sequence[Stage]) -> None:
     """Name each stage, also one that was over before anybody looked."""
     for each in stages:
-        if each in NOW:
-            print(NOW[each], file=sys.stderr, flush=True)
+        if each in _NOW:
+            print(_NOW[each], file=sys.stderr, flush=True)
 
 
 def _copied(identifier: str) -> str:

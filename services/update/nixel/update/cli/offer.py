@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,9 @@ def add(commands: Commands) -> None:
         parser.add_argument("--all", action="store_true", help="name everything that changes")
         parser.add_argument("--json", action="store_true", help="for programs")
     install.add_argument("--yes", action="store_true", help="do not ask")
-    install.add_argument("--offer", metavar="ID", help="what `receive` took, instead of a stick")
+    install.add_argument(
+        "--offer", metavar="ID", help="what `receive` or `rollback --offer` named, instead of a stick"
+    )
     install.add_argument(
         "--asks-confirmation", action="store_true", help="go back unless somebody comes and says `confirm`"
     )
@@ -116,10 +119,7 @@ def run_install(arguments: argparse.Namespace) -> int:
     if arguments.offer:
         if arguments.folder:
             raise Refusal("Both a stick and an offer were named.", "Name one of them.")
-        asked = request.load(state, arguments.offer)
-        asked = request.Request(
-            asked.id, asked.kind, asked.source, asked.system, asked.stick, arguments.asks_confirmation
-        )
+        asked = replace(request.load(state, arguments.offer), asks_confirmation=arguments.asks_confirmation)
         request.save(state, asked)
     else:
         identifier, source = request.name(), Source(Via.STICK, str(arguments.folder or STICK), request.who())
@@ -160,13 +160,14 @@ def carried_out(machine: Here, asked: request.Request, *, as_json: bool) -> int:
         The exit status.
     """
     state = machine.config.state
-    with recorded(machine, asked.id, asked.kind, asked.source):
+    # A line of the history with the name of an update that runs would be taken for its end.
+    with recorded(machine, request.name(), asked.kind, asked.source):
         try:
             carry.start(asked.id, invocation.argv0())
         except Refusal:
             request.drop(state, asked.id)
             raise
-    until = Stage.CONFIRMING if asked.asks_confirmation else Stage.DONE
+    until = Stage.CONFIRMING if asked.asks_confirmation else None
     try:
         entry = follow(state, asked.id, until=until, quiet=as_json)
     except KeyboardInterrupt:
@@ -252,7 +253,7 @@ def _verified(machine: Here, arguments: argparse.Namespace) -> Verified:
         known=machine.nix.path_info,
         progress=_Reading(quiet=arguments.json),
     )
-    here.clock_is_plausible(machine, verified.manifest.made)
+    here.clock_is_plausible(machine, verified.manifest)
     here.room(machine, verified.manifest)
     show.can_be_tried(machine, verified.manifest.description)
     return verified

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nixel.update import config
-from nixel.update.follow import NOW, VERDICTS, stage, words
+from nixel.update.follow import doing, stage, verdict_of, words
 from nixel.update.refusal import Refusal
 from nixel.update.system import judge, look
 from nixel.update.transaction.history import History
@@ -105,10 +105,10 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(standing.sentences))
         if going is not None:
-            print(f"An update is going on ({going[0]}). {NOW[going[1]]}")
+            print(f"An update is going on ({going[0]}). {doing(going[1])}")
         elif last is not None:
             # Whoever comes back after a restart did not see how it ended.
-            ended = words(last) if last.verdict is Verdict.STUCK else VERDICTS[last.verdict]
+            ended = words(last) if last.verdict is Verdict.STUCK else verdict_of(last)
             print(f"The last update, of {moment(int(last.ended))}: {ended}")
     return 0
 
