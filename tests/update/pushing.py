@@ -101,13 +101,12 @@ class Running:
 
 
 @contextlib.contextmanager
-def begun(lab, *targets, options="", patience=60, **more):
-    """deploy.sh push, started and left running; dead connections are found out in seconds."""
+def begun(lab, *targets, options="", patience=60, quick=True, **more):
+    """deploy.sh push, started and left running; dead connections are found out in seconds if it is to be quick."""
     command = line("push", *targets, options=f"--yes {options}", **more)
     alone = f"echo $$ > /run/deploy.pid; exec {command}"
-    process = lab.developer.begin(
-        f"RIG_QUICK=1 NIXEL_DEPLOY_PATIENCE={patience} exec setsid --wait bash -c {shlex.quote(alone)}"
-    )
+    environment = f"{'RIG_QUICK=1 ' if quick else ''}NIXEL_DEPLOY_PATIENCE={patience}"
+    process = lab.developer.begin(f"{environment} exec setsid --wait bash -c {shlex.quote(alone)}")
     try:
         yield Running(lab, process)
     finally:

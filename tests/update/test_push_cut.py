@@ -34,6 +34,21 @@ def test_a_link_lost_while_copying_changes_nothing_and_the_next_try_goes_on(lab,
         assert f"copying path '{path}'" not in done.stderr
 
 
+def test_a_link_lost_for_a_moment_while_copying(lab, target, old, large):
+    machine = target("alpha", system=old)
+    pushing.hold_copy(lab)
+    with (
+        settles(machine, in_system(large, booted=old), "kept"),
+        pushing.begun(lab, (machine, large), quick=False) as running,
+    ):
+        pushing.wait_for_held(lab)
+        machine.cut()
+        pushing.go_on(lab)
+        machine.rejoin()
+        status, said = running.end()
+    assert status == 0, said
+
+
 @pytest.mark.parametrize(("action", "version"), [("test", "1.1"), ("check", "1.1")])
 def test_a_link_lost_in_the_trial_and_back_in_time(lab, target, old, new, action, version):
     machine = target("alpha", system=old)
