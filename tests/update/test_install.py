@@ -127,8 +127,8 @@ def test_a_technician_says_yes_at_the_terminal(machine, place, old, new):
     status, said = terminal.end()
     assert status == 0
     told = [
-        "Bringing the new system into the store.",
-        "Starting the new system on trial.",
+        "Bringing the system into the store.",
+        "Starting the system on trial.",
         "Checking the instrument's health.",
         "DONE. The new system is installed",
     ]

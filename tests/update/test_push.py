@@ -18,7 +18,7 @@ def test_a_system_is_pushed(lab, target, old, new, user):
     with settles(machine, in_system(new, booted=old), "kept"):
         done = pushing.push(lab, machine, new, user=user)
         assert done.returncode == 0, done.stderr
-    assert "DONE. The new system runs" in done.stdout
+    assert "DONE. The new system is installed" in done.stdout
     # What changes is said before anything is done.
     assert done.stderr.index("imaging  1.0 -> 1.1") < done.stderr.index("copying path")
     assert systems.calls(machine) == [

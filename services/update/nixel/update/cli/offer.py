@@ -176,8 +176,9 @@ def carried_out(machine: Here, asked: request.Request, *, as_json: bool) -> int:
     if entry is None:
         if as_json:
             print(json.dumps({"id": asked.id, "verdict": None}))
-        # It waits for a confirmation; or the machine goes down, and then the update does not stand.
-        if stage(state) == (asked.id, Stage.RESTARTING):
+        # It waits for a confirmation; or the machine goes down, and then the update does not stand. Whoever is to
+        # confirm comes back for the verdict anyway.
+        if not asked.asks_confirmation and stage(state) == (asked.id, Stage.RESTARTING):
             print("When it is back, type: nixel-update status", file=sys.stderr)
             return 1
         return 0
