@@ -116,6 +116,7 @@ MAY = [
     "confirm",
     "confirm 20260501-a1b2 --wait",
     "rollback --yes",
+    "rollback --offer",
 ]
 MAY_NOT = [
     "",
