@@ -51,6 +51,7 @@ builtins.mapAttrs ofDebian {
   gnutar = "tar";
   gzip = "gzip";
   jq = "jq";
+  openssl = "openssl";
   patchelf = "patchelf";
   perl = "perl-base";
   unzip = "unzip";
