@@ -10,9 +10,15 @@ let
   standIn =
     package: links:
     prev.stdenv.mkDerivation {
+      inherit (package)
+        name
+        meta
+        outputs
+        passthru
+        ;
+      # NixOS looks at these two of Nix's.
       pname = lib.getName package;
       version = lib.getVersion package;
-      inherit (package) meta outputs passthru;
       dontUnpack = true;
       # They lead to where this builder may have nothing.
       dontCheckForBrokenSymlinks = true;
