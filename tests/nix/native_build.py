@@ -42,7 +42,7 @@ def environment():
 
 
 def build(attribute="", *, expression=EXPRESSION):
-    """Build an attribute of nixpkgs with our overlay, or another file with the same arguments; return its store path."""
+    """Build an attribute of nixpkgs with our overlay, or a file with the same arguments; return its store path."""
     site, npm, _ = prepare()
     # What a builder without a sandbox wrote to the home that none has stops every later build.
     shutil.rmtree(nix_tools.on_host("homeless-shelter"), ignore_errors=True)

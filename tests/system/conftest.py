@@ -11,7 +11,9 @@ WHAT = "the instrument's units under a real systemd"
 
 @pytest.fixture(scope="session")
 def lab():
-    reason = nix_tools.why_no_nix() or (nix_tools.tree("nixpkgs") is None and nix_tools.why_no_tree("nixpkgs"))
+    reason = nix_tools.why_no_nix() or (
+        nix_tools.tree("nixpkgs") is None and nix_tools.why_no_tree("nixpkgs")
+    )
     reason = reason or native_build.prepare()[-1] or the_lab.containers()[1]
     if reason:
         pytest.skip(f"{WHAT}: {reason}")

@@ -14,6 +14,7 @@ is there, and the kernel is this machine's: `missing` says what it does not let 
 
 import json
 import re
+import time
 from functools import cached_property
 
 import native_build
@@ -32,6 +33,13 @@ ExecStart=/bin/sh -c 'echo %n >> /run/restarted'
 CAPABILITIES = {"CAP_SYS_RESOURCE": 24, "CAP_SYS_NICE": 23}
 
 
+# What a unit has around its program, and no wall.
+_AROUND = (
+    "Type|Restart|WatchdogSec|ExecStopPost|After|Before|BindsTo|Requires|Wants|WantedBy|ConditionPathExists|"
+    "RemainAfterExit"
+)
+
+
 class Instrument:
     """The units on a machine that runs already; they start with its next start (`machine.reboot`).
 
@@ -48,6 +56,9 @@ class Instrument:
         store = machine.disk / "nix" / "store"
         lab.run(["mkdir", "-p", store])
         lab.run(["cp", "-a", *map(nix_tools.on_host, self.closure), store])
+        # Nix knows them and keeps them, as it does a system's.
+        machine.run("nix-store --load-db", input=nix_tools.run("nix-store", "--dump-db", *self.closure))
+        machine.run(f"mkdir -p /nix/var/nix/gcroots && ln -s {self.system} /nix/var/nix/gcroots/nixel-system")
         for each in OTHERS:
             machine.write(f"/etc/systemd/system/{each}", _STAND_IN)
         machine.write("/opt/probe.py", (FOLDER / "probe.py").read_text())
@@ -88,9 +99,9 @@ class Instrument:
 
     def arm(self):
         """Reset and arm as an operator, once every interlock is healthy."""
-        reset = f"{self.programs}/nixel-safety reset"
-        as_operator = "setpriv --reuid operator --regid operator --init-groups"
-        self.machine.wait(f"{as_operator} {reset}", within=20, what="healthy")
+        end = time.monotonic() + 20
+        while self.safety("reset", user="operator").returncode != 0:
+            assert time.monotonic() < end, self.status()
         assert self.safety("arm", user="operator").returncode == 0
 
     def do(self, action, *arguments, user=None, within=60):
@@ -103,10 +114,14 @@ class Instrument:
 
         Everything but the program is the unit's own, and the names of its folders, which it may be using.
         """
-        text = re.sub(r"^ExecStart=.*$", f"ExecStart={self.python} /opt/probe.py walls", self.units[unit], flags=re.M)
-        text = re.sub(r"^((Runtime|State)Directory)=.*$", r"\1=probe", text, flags=re.M)
-        text = re.sub(r"^(Type|Restart|WatchdogSec|Requires|Wants|WantedBy|ConditionPathExists)=.*\n", "", text, flags=re.M)
-        name = f"probe-of-{unit}"
+        text = self.units[unit]
+        for line, instead in (
+            (r"ExecStart=.*\n", f"ExecStart={self.python} /opt/probe.py walls\n"),
+            (r"((?:Runtime|State)Directory)=.*\n", r"\1=probe\n"),
+            (rf"(?:{_AROUND})=.*\n", ""),
+        ):
+            text = re.sub(f"^{line}", instead, text, flags=re.MULTILINE)
+        name = f"probe-of-{unit}".replace("@", "")
         self.machine.write(f"/run/systemd/system/{name}", text + "\n[Service]\nType=oneshot\n")
         self.machine.run(f"systemctl daemon-reload && systemctl start {name} || true")
         said = self.machine.run(f"journalctl --sync && journalctl --unit {name} --output cat --no-pager")
@@ -127,10 +142,9 @@ class Instrument:
             found.append(f"{raising}: nobody here may raise a limit (no CAP_SYS_RESOURCE)")
         if "memory" not in self.machine.read("/sys/fs/cgroup/cgroup.controllers").split():
             found.append("MemoryMin=, MemorySwapMax=: the memory controller is not in the unified hierarchy")
-        unsupported = "journalctl --boot --no-pager --output cat --grep 'does not support|not supported|ignoring'"
-        found += sorted(
-            {line for line in self.machine.attempt(unsupported).stdout.splitlines() if "nixel" in line}
-        )
+        # systemd says so once for each unit and line that it cannot do.
+        said = self.machine.attempt("journalctl --boot --no-pager --output cat --grep 'not support|ignoring'")
+        found += sorted(line for line in said.stdout.splitlines() if line.startswith("nixel-"))
         return found
 
 

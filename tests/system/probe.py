@@ -17,7 +17,29 @@ import sys
 import time
 from pathlib import Path
 
+# sched.h, sys/mount.h
+CLONE_NEWUSER, MS_BIND = 0x10000000, 4096
+PROT_CODE = mmap.PROT_WRITE | mmap.PROT_EXEC
 DONE = "done"
+FILE = "written"
+PLACES = [
+    "/boot",
+    "/dev",
+    "/etc",
+    "/home",
+    "/nix/store",
+    "/opt",
+    "/root",
+    "/run",
+    "/run/nixel",
+    "/run/nixel-update",
+    "/usr",
+    "/var/lib",
+    "/var/lib/nixel-imaging",
+    "/var/lib/nixel-provision",
+    "/var/lib/nixel-safety",
+    "/var/lib/nixel-update",
+]
 AMPLIFIER = "amplifier"
 CONTROL = ("127.0.0.1", 5025)
 # Another machine of the lab, whose sshd listens.
@@ -67,6 +89,10 @@ def call(name, *arguments):
         raise OSError(number, os.strerror(number))
 
 
+def names(folder):
+    return sorted(each.name for each in Path(folder).iterdir())
+
+
 def make_folder(path):
     place = Path(path)
     place.mkdir()
@@ -81,21 +107,15 @@ def set_user_id(folder):
 
 def walls():
     state = os.environ.get("STATE_DIRECTORY", "")
-    own = f"{state}/written"
-    places = (
-        *("/etc/written", "/usr/written", "/nix/store/written", "/opt/written", "/boot/written", "/var/lib/written"),
-        *("/var/lib/nixel-provision/written", "/var/lib/nixel-update/written", "/var/lib/nixel-safety/written"),
-        *("/run/written", "/run/nixel/written", "/home/written", "/root/written", "/dev/written"),
-        "/var/lib/nixel-imaging/written",
-    )
-    seen = [Path(f"/proc/{each}") for each in os.listdir("/proc") if each.isdigit()]
-    clone_newuser, ms_bind = 0x10000000, 4096
+    own = f"{state}/{FILE}"
+    seen = [each for each in Path("/proc").iterdir() if each.name.isdigit()]
+    network = Path("/proc/self/net/dev").read_text().splitlines()[2:]
     return {
         "own": attempt(lambda: write(own)) if state else "none",
-        "write": {place: attempt(lambda place=place: write(place)) for place in places},
-        "temporary": sorted(os.listdir("/tmp")),
-        "home": attempt(lambda: os.listdir("/root")),
-        "interfaces": [line.split(":")[0].strip() for line in Path("/proc/self/net/dev").read_text().splitlines()[2:]],
+        "write": {place: attempt(lambda place=place: write(f"{place}/{FILE}")) for place in PLACES},
+        "temporary": names("/tmp"),
+        "home": attempt(lambda: names("/root")),
+        "interfaces": [line.split(":")[0].strip() for line in network],
         "connect": {
             "itself": attempt(lambda: connect(("127.0.0.1", 22))),
             "elsewhere": attempt(lambda: connect(ELSEWHERE)),
@@ -104,12 +124,12 @@ def walls():
         },
         "processes": sorted({each.stat().st_uid for each in seen if each.exists()}),
         "user": os.getuid(),
-        "devices": sorted(os.listdir("/dev")),
+        "devices": names("/dev"),
         "do": {
-            "user namespace": attempt(lambda: call("unshare", clone_newuser)),
-            "mount": attempt(lambda: call("mount", b"/tmp", b"/mnt", None, ms_bind, None)),
+            "user namespace": attempt(lambda: call("unshare", CLONE_NEWUSER)),
+            "mount": attempt(lambda: call("mount", b"/tmp", b"/mnt", None, MS_BIND, None)),
             "realtime": attempt(lambda: os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))),
-            "writable code": attempt(lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC).close()),
+            "writable code": attempt(lambda: mmap.mmap(-1, 4096, prot=PROT_CODE).close()),
             "set-user-ID": attempt(lambda: set_user_id("/tmp")),
             "personality": attempt(lambda: call("personality", 0x0008)),
             "kernel log": attempt(lambda: call("klogctl", 3, ctypes.create_string_buffer(64), 64)),

@@ -7,6 +7,9 @@ import time
 import pytest
 from instrument import SAFETY
 
+# The first time everything is built.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
 READY = "RP:TRansmit:READy?"
 
 
@@ -55,7 +58,7 @@ def realtime(instrument, capsys):
         if not instrument.may("CAP_SYS_NICE"):
             pytest.skip("the safety daemon in real time: this machine lets no container have CAP_SYS_NICE")
         with capsys.disabled():
-            print("\n  nobody here may raise LimitRTPRIO=: in its place the daemon gets CAP_SYS_NICE for this test")
+            print("\n  nobody here may raise LimitRTPRIO=: for this test CAP_SYS_NICE stands in for it")
         right = "[Service]\nCapabilityBoundingSet=CAP_SYS_NICE\nAmbientCapabilities=CAP_SYS_NICE\n"
         instrument.machine.write(f"{folder}/realtime.conf", right)
         instrument.machine.run("systemctl daemon-reload")

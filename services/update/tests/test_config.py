@@ -25,7 +25,13 @@ def test_whom_it_trusts_is_said(found):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("state", "var"), ("keep-generations", 1), ("keep-generations", True), ("check-within", 0), ("color", 1)],
+    [
+        ("state", "var"),
+        ("keep-generations", 1),
+        ("keep-generations", True),
+        ("check-within", 0),
+        ("color", 1),
+    ],
 )
 def test_a_wrong_setting_is_named(key, value):
     with pytest.raises(Refusal, match=key):
