@@ -3,6 +3,7 @@
 import pytest
 
 from nixel.update import config
+from nixel.update.manifest import authentic
 from nixel.update.refusal import Refusal
 
 KEY = "acme-1:" + "A" * 43 + "="
@@ -15,6 +16,8 @@ def test_keys_are_taken_as_they_stand():
 def test_a_machine_may_trust_nobody():
     # Its other commands work then: it ends what was interrupted, tells its status and goes back to an older system.
     assert config.parse({"trusted-keys": []}, "update.toml").trusted_keys == ()
+    with pytest.raises(Refusal, match="trusts no key"):
+        authentic(b"manifest", b"acme-1:" + b"A" * 86 + b"==\n", (), "The stick")
 
 
 @pytest.mark.parametrize("found", [{}, {"trusted-keys": KEY}, {"trusted-keys": ["acme-1"]}])
