@@ -8,7 +8,7 @@
 #   sysusers.d/    the accounts and groups that the modules declare
 #   etc/           files below /etc
 #
-# Its closure holds every program that the units name. What it proves and what not: system.py.
+# Its closure holds every program that the units name. What it proves and what not: instrument.py.
 {
   nixpkgs,
   site,
