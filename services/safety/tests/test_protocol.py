@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 
 import pytest
 
-from nixel.safety import interface, model, protocol
+from nixel.safety import model, protocol
 from nixel.safety.permissions import Peer, Policy, identify, refusal
 from nixel.safety.protocol import Call, CallError
 
@@ -118,17 +117,6 @@ def test_a_method_that_does_not_exist_is_named():
     with pytest.raises(CallError) as caught:
         request("Bypass")
     assert caught.value.error == "org.varlink.service.MethodNotFound"
-
-
-def test_the_interface_description_names_every_method_and_error():
-    described = set(re.findall(r"^method (\w+)\(", interface.DESCRIPTION, re.MULTILINE))
-    assert described == {
-        *("Status", "Subscribe", "AcquireLease", "RenewLease", "ReleaseLease"),
-        *("Arm", "Enable", "Disable", "Stop", "Reset"),
-    }
-    for method in described:
-        protocol.check(Call(f"io.nixel.Safety.{method}"))
-    assert set(re.findall(r"^error (\w+)", interface.DESCRIPTION, re.MULTILINE)) == {"Refused", "Malformed"}
 
 
 # --- permissions ---

@@ -58,7 +58,8 @@ method Subscribe() -> (
   what_to_do: string
 )
 
-# The lease is what keeps outputs on; silence for longer than its duration ends it.
+# The lease is what keeps outputs on; silence for longer than its duration ends it, as does the end of the
+# connection. Without a duration, or at most, it is what the instrument file says.
 method AcquireLease(name: string, duration_ms: ?int) -> (ticks: int, duration_ms: int)
 
 method RenewLease() -> (ticks: int)
