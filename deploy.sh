@@ -14,7 +14,7 @@ Put a system on a machine, over ssh or on a stick.
     ./deploy.sh build HOST...              build the system of each host, sign it, say where it is
     ./deploy.sh diff HOST                  what would change on that machine, in plain language
     ./deploy.sh push HOST...               install over ssh: verified, on trial, checked, confirmed - or taken back
-    ./deploy.sh rollback HOST              go back to the system before, checked in the same way
+    ./deploy.sh rollback HOST              go back to the system before, on trial and checked in the same way
     ./deploy.sh status HOST...             which system runs, and what the next start brings
     ./deploy.sh usb write FOLDER HOST...   put the systems of these hosts on a stick (or into any folder)
     ./deploy.sh usb install [FOLDER]       at the machine itself: install from a stick
@@ -93,6 +93,10 @@ check_hosts() {
   done
 }
 
+# A machine that is gone without a word is found out in 15 s, by Nix's copies as well.
+ssh_options=(-o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3)
+export NIX_SSHOPTS="${NIX_SSHOPTS:-} ${ssh_options[*]}"
+
 # remote HOST ARGUMENT...: nixel-update on that machine, as root. Words are quoted for the shell over there.
 remote() {
   local address quoted
@@ -100,7 +104,7 @@ remote() {
   shift
   quoted=$(printf ' %q' "$@")
   # shellcheck disable=SC2029  # expanded here on purpose
-  ssh -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 "$address" \
+  ssh "${ssh_options[@]}" "$address" \
     "if [ \"\$(id -u)\" = 0 ]; then exec nixel-update$quoted; else exec sudo -n nixel-update$quoted; fi"
 }
 
@@ -115,15 +119,21 @@ system_of() {
   fi
 }
 
-sign() {
+check_key() {
   [ -r "$key" ] || fail "there is no signing key at $key. Make one with ./deploy.sh key new FILE, or name yours with --key."
-  nix_ store sign --key-file "$key" --recursive "$1"
+}
+
+# Nix counts the signatures on stderr, which says nothing to anyone; what went wrong does.
+sign() {
+  local said
+  said=$(nix_ store sign --key-file "$key" --recursive "$1" 2>&1) || fail "$1 could not be signed with $key: $said"
 }
 
 # --- the commands ---
 
 build() {
   check_hosts "$@"
+  check_key
   local host system
   for host in "$@"; do
     system=$(system_of "$host") || fail "the system of $(name_of "$host") could not be built; nothing was changed."
@@ -135,47 +145,84 @@ build() {
 difference() {
   check_hosts "$@"
   [ $# = 1 ] || fail "diff compares one machine with its new system; name one host."
-  local system
-  system=$(system_of "$1")
-  nixel_update describe "$system" | remote "$1" diff /run/current-system -
+  local system described
+  system=$(system_of "$1") || fail "the system of $(name_of "$1") could not be built."
+  described=$(nixel_update describe "$system")
+  remote "$1" diff /run/current-system - <<<"$described" || { verdict $?; return; }
   if [ -n "$technical" ]; then
     local running
-    running=$(remote "$1" status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["running"])')
+    running=$(remote "$1" status --json </dev/null) || { verdict $?; return; }
+    running=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["running"])' <<<"$running")
     # The old system may not be in this store; what it is made of comes over the same connection, once.
-    nix_ path-info "$running" >/dev/null 2>&1 || nix_ copy --no-check-sigs --from "ssh-ng://$(address_of "$1")" "$running"
+    nix_ path-info "$running" >/dev/null 2>&1 ||
+      nix_ copy --no-check-sigs --from "ssh-ng://$(address_of "$1")" "$running" ||
+      { note "the running system could not be fetched from the machine, to be compared here."; return 1; }
+    printf '\nIn all technical detail:\n\n'
     nixel_update diff "$running" "$system" --technical
   fi
 }
 
+# What somebody is told who stops this with Ctrl-C: what that leaves behind.
+stopped=''
+
+interrupted() {
+  trap '' INT TERM
+  note "stopped: $stopped"
+  exit 130
+}
+
 # push_one HOST: its status is the verdict. Everything that it says goes to stderr, with the host's name before it.
 push_one() {
-  local host=$1 address system offer id folder status=0
+  local host=$1 address system offer folder status=0
+  stopped='nothing was changed.'
+  trap interrupted INT TERM
+  check_key
   address=$(address_of "$host")
   system=$(system_of "$host") || { note "its system could not be built; nothing was changed."; return 2; }
   sign "$system"
   folder=$(mktemp -d)
   # shellcheck disable=SC2064  # the folder of now
   trap "rm -rf '$folder'" EXIT
-  nixel_update announce "$(name_of "$host")=$system" --key "$key" --note "$remark" > "$folder/offer"
+  nixel_update announce "$(name_of "$host")=$system" --key "$key" --note "$remark" > "$folder/offer" || return
 
   # The machine looks at the signed list of contents before it is sent anything else.
   offer=$(remote "$host" receive ${allow_older:+"$allow_older"} < "$folder/offer") || { verdict $?; return; }
-  id=$(sed -n 's/^offer: //p' <<<"$offer")
   sed '/^offer: /d' <<<"$offer" >&2
-  [ -n "$id" ] || return 0 # it runs this system already
+  [[ $offer == *'offer: '* ]] || return 0 # it runs this system already
 
-  # ssh-ng carries the paths' signatures; the older protocol drops them, and the machine would refuse every path.
-  nix_ copy --to "ssh-ng://$address" "$system" ||
-    { note "the copy broke off; the machine goes on as it was. Push again: it continues."; return 1; }
   if [ -z "$yes" ] && ! agreed "$host"; then
     note "not installed."
     return 1
   fi
 
-  # From here on the machine decides. It asks for a sign of life over a new connection, for only that proves that the
-  # new system can be reached; without one it goes back by itself.
-  remote "$host" install --offer "$id" --yes --asks-confirmation || status=$?
-  case $status in 0 | 1 | 2) ;; *) note "the connection was lost; the machine goes on by itself." ;; esac
+  stopped='the machine goes on as it was. Push again: what was copied is not copied twice.'
+  # ssh-ng carries the paths' signatures; the older protocol drops them, and the machine would refuse every path.
+  nix_ copy --to "ssh-ng://$address" "$system" </dev/null ||
+    { note "the copy broke off; the machine goes on as it was. Push again: it continues."; return 1; }
+  install_offer "$host" "${offer##*offer: }"
+}
+
+# rollback_one HOST: like a push, but with what the machine has already.
+rollback_one() {
+  local host=$1 offer
+  stopped='nothing was changed.'
+  trap interrupted INT TERM
+  offer=$(remote "$host" rollback --offer </dev/null) || { verdict $?; return; }
+  sed '/^offer: /d' <<<"$offer" >&2
+  install_offer "$host" "${offer##*offer: }"
+}
+
+# install_offer HOST ID: from here on the machine decides. It asks for a sign of life over a new connection, for only
+# that proves that the new system can be reached; without one it goes back by itself.
+install_offer() {
+  local host=$1 id=$2 status=0
+  stopped='the machine decides alone now. Unless it was confirmed already, it goes back to its old system by itself; look with: status'
+  remote "$host" install --offer "$id" --yes --asks-confirmation </dev/null || status=$?
+  case $status in
+    0) ;;
+    255) note "the connection was lost; the machine goes on by itself." ;;
+    *) verdict $status; return ;;
+  esac
   follow "$host" "$id"
 }
 
@@ -183,11 +230,11 @@ push_one() {
 verdict() {
   case $1 in
     0 | 1 | 2) return "$1" ;;
-    *)
-      note "the machine could not be reached."
-      return 1
-      ;;
+    127) note "there is no nixel-update on that machine: its system takes no updates of this kind." ;;
+    255) note "the machine could not be reached." ;;
+    *) note "nixel-update on that machine ended with status $1; look there with: nixel-update status" ;;
   esac
+  return 1
 }
 
 # follow HOST ID: confirm as soon as the machine asks for it, and wait for its verdict, through broken connections.
@@ -195,8 +242,8 @@ follow() {
   local host=$1 id=$2 status deadline=$((SECONDS + ${NIXEL_DEPLOY_PATIENCE:-1800}))
   while [ $SECONDS -lt $deadline ]; do
     status=0
-    remote "$host" confirm "$id" --wait || status=$?
-    case $status in 0 | 1 | 2) return "$status" ;; esac
+    remote "$host" confirm "$id" --wait </dev/null || status=$?
+    [ $status = 255 ] || { verdict $status; return; }
     sleep 1
   done
   note "the machine was not reached again. It has gone back to its old system unless it was confirmed; look with: status"
@@ -212,33 +259,40 @@ agreed() {
 
 # each COMMAND HOST...: all at once, with every line marked, and a verdict for each; the worst status is ours.
 each() {
-  local command=$1 host worst=0 status
+  local command=$1 host worst=0 status words
   shift
   check_hosts "$@"
   if [ $# = 1 ]; then
     "$command" "$1"
     return
   fi
-  [ "$command" != push_one ] || [ -n "$yes" ] || fail "several machines at once are not asked for one by one. Look with diff, then say --yes."
+  case $command in
+    push_one)
+      [ -n "$yes" ] || fail "several machines at once are not asked for one by one. Look with diff, then say --yes."
+      words=('done' 'NOT INSTALLED' REFUSED)
+      ;;
+    *) words=('done' 'NO ANSWER' 'NO ANSWER') ;;
+  esac
+  # Each in a process group of its own, for otherwise what runs in the background hears no Ctrl-C and goes on unseen.
+  set -m
   local -A jobs=()
   for host in "$@"; do
-    { ( "$command" "$host" ) 2>&1 | sed -u "s|^|$(name_of "$host"): |"; } &
+    { ("$command" "$host") 2>&1 | (trap '' INT TERM; exec sed -u "s|^|$(name_of "$host"): |"); } </dev/null &
     jobs[$host]=$!
   done
+  # shellcheck disable=SC2064  # the processes of now
+  trap "trap '' INT TERM; $(printf 'kill -INT -- -%s; ' "${jobs[@]}") wait; exit 130" INT TERM
   for host in "$@"; do
     status=0
     wait "${jobs[$host]}" || status=$?
     [ "$status" -le "$worst" ] || worst=$status
-    case $status in
-      0) note "$(name_of "$host"): done" ;;
-      1) note "$(name_of "$host"): NOT INSTALLED" ;;
-      *) note "$(name_of "$host"): REFUSED" ;;
-    esac
+    [ "$status" -le 2 ] || status=1
+    [ "$command $status" = 'status_one 0' ] || note "$(name_of "$host"): ${words[$status]}"
   done
   return "$worst"
 }
 
-status_one() { remote "$1" status || verdict $?; }
+status_one() { remote "$1" status </dev/null || verdict $?; }
 
 usb() {
   local verb=${1:-} host arguments=()
@@ -249,6 +303,7 @@ usb() {
       local folder=$1
       shift
       check_hosts "$@"
+      check_key
       for host in "$@"; do
         local system
         system=$(system_of "$host") || fail "the system of $(name_of "$host") could not be built; nothing was written."
@@ -282,7 +337,7 @@ case ${words[0]:-} in
   rollback)
     check_hosts "${words[@]:1}"
     [ ${#words[@]} = 2 ] || fail "rollback takes one host at a time."
-    remote "${words[1]}" rollback --yes || verdict $?
+    rollback_one "${words[1]}"
     ;;
   status) each status_one "${words[@]:1}" ;;
   usb) usb "${words[@]:1}" ;;

@@ -42,7 +42,7 @@ let
     "receive( --allow-older)*"
     "diff /run/current-system -( --json| --all)*"
     "confirm( ${id})?( --wait| --json)*"
-    "rollback( --yes| --json| --all)*"
+    "rollback( --offer| --yes| --json| --all)*"
     "set-clock [0-9: -]+"
   ];
 in

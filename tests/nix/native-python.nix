@@ -1,9 +1,12 @@
 # Debian's Python as nixpkgs' own, and in the place of each third-party package what pip installed from our locks.
-{ site }:
+{ site, portable }:
 
 final: prev:
 let
   inherit (prev) lib;
+
+  # Where the files of third-party packages are taken from.
+  place = if portable then "${prev.runCommand "site" { } "cp -r ${site} $out"}" else site;
 
   # As nixpkgs spells the name of a distribution.
   spelled = name: lib.toLower (lib.replaceStrings [ "_" "." ] [ "-" "-" ] name);
@@ -76,7 +79,7 @@ let
             cut -d, -f1 ${info}/RECORD | cut -d/ -f1 | sort -u | while read -r top; do
               case $top in
                 .. | __pycache__) ;;
-                *) ln -s ${site}/$top $target/ ;;
+                *) ln -s ${place}/$top $target/ ;;
               esac
             done
             runHook postInstall
@@ -87,10 +90,17 @@ let
       )
     ) installed;
 
+  # Of ours, which the same expressions build and test elsewhere.
+  untested =
+    _: pythonPrev:
+    lib.mapAttrs (_: package: package.overridePythonAttrs { doCheck = false; }) (
+      lib.filterAttrs (name: _: lib.hasPrefix "nixel-" name) pythonPrev
+    );
+
   start = prev.path + "/pkgs/development/interpreters/python/sitecustomize.py";
 in
 {
-  pythonPackagesExtensions = prev.pythonPackagesExtensions ++ [ extension ];
+  pythonPackagesExtensions = prev.pythonPackagesExtensions ++ [ extension ] ++ lib.optional portable untested;
 
   # A virtual environment of Debian's, for such a one installs and finds packages where nixpkgs' Python does; with
   # nixpkgs' own start-up module, by which the programs of an environment know their packages.

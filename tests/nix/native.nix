@@ -11,6 +11,9 @@
   # Where tools/nix-builders put third-party Python packages and npm.
   site,
   npm,
+  # Whether what is built stands in the store with all that it needs, and so runs on another machine; its tests are not
+  # run again then. Otherwise third-party Python is used where it is, which saves a copy of it.
+  portable ? false,
 }:
 
 import nixpkgs {
@@ -29,6 +32,6 @@ import nixpkgs {
   overlays = [
     (import ../../pkgs)
     (import ./native-tools.nix { inherit npm; })
-    (import ./native-python.nix { inherit site; })
+    (import ./native-python.nix { inherit site portable; })
   ];
 }

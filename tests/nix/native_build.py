@@ -41,8 +41,8 @@ def environment():
     return settings
 
 
-def build(attribute):
-    """Build an attribute of nixpkgs with our overlay; return its store path."""
+def build(attribute="", *, expression=EXPRESSION):
+    """Build an attribute of nixpkgs with our overlay, or a file with the same arguments; return its store path."""
     site, npm, _ = prepare()
     # What a builder without a sandbox wrote to the home that none has stops every later build.
     shutil.rmtree(nix_tools.on_host("homeless-shelter"), ignore_errors=True)
@@ -50,7 +50,7 @@ def build(attribute):
     printed = nix_tools.run(
         *("env", *settings),
         *("nix", "build", "--no-link", "--print-out-paths", "--print-build-logs", "--impure", "--quiet"),
-        *("--file", EXPRESSION, attribute),
+        *("--file", expression, *filter(None, [attribute])),
         *("--argstr", "nixpkgs", nix_tools.in_store("nixpkgs")),
         *("--argstr", "site", site),
         *("--argstr", "npm", npm),

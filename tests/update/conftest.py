@@ -22,7 +22,9 @@ A stick is a folder: `lab.stick("usb")` makes it, /lab/sticks/usb is it on the d
 
 import lab as the_lab
 import nix_tools
+import pushing
 import pytest
+import systems
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +49,24 @@ def target(lab):
     yield start
     for machine in made:
         lab.remove(machine)
+
+
+@pytest.fixture(scope="session")
+def old(lab):
+    """A system of the host alpha."""
+    return systems.build(lab, "alpha", "1.0", 1000)
+
+
+@pytest.fixture(scope="session")
+def new(lab):
+    """The one after it."""
+    return systems.build(lab, "alpha", "1.1", 2000, packages={"imaging": "1.1", "safety": "1.0"})
+
+
+@pytest.fixture(scope="session")
+def deployer(lab):
+    """What the cases of deploy.sh need on the developer's machine."""
+    pushing.prepare(lab)
 
 
 @pytest.fixture(scope="session")

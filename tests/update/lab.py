@@ -193,6 +193,9 @@ class Lab:
     def remove(self, machine):
         """Switch a machine off and forget it, its disk too."""
         machine.power_cut()
+        # The next machine of that name begins without them.
+        machine.pull_all()
+        self.run(["rm", "-rf", self.folder / "media" / machine.name])
         self.run(["umount", "--lazy", machine.disk])
         self.run(["rmdir", machine.disk])
         self.developer.run(f"sed '/ {machine.name}$/d' /etc/hosts > /tmp/hosts && cp /tmp/hosts /etc/hosts")

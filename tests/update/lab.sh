@@ -118,9 +118,12 @@ inside() {
   fi
   hostname "$name"
   echo "pid $pid"
+  # Its root is a root of its own and no chroot, in which nobody may make a user namespace.
   cd "$merged"
+  pivot_root . .
+  umount --lazy .
   exec env -i container=nixel PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    chroot . /lib/systemd/systemd
+    /lib/systemd/systemd
 }
 
 command=$1

@@ -33,6 +33,7 @@ class Machine:
         self.boots = 0
         self.boot_seconds = None
         self._binds = binds
+        self._plugged = set()
         self._pid = None
         self._process = None
         self._wanted = False
@@ -265,8 +266,15 @@ class Machine:
         self.lab.run(["mount", "--bind", self.lab.folder / "sticks" / stick, place])
         if read_only:
             self.lab.run(["mount", "-o", "remount,bind,ro", place])
+        self._plugged.add(stick)
         return Path("/media") / stick
 
     def pull(self, stick):
         """Pull a stick out, whoever reads it: what is opened afterwards is not there."""
         self.lab.run(["umount", "--lazy", self.lab.folder / "media" / self.name / stick])
+        self._plugged.discard(stick)
+
+    def pull_all(self):
+        """Pull every stick out."""
+        for stick in sorted(self._plugged):
+            self.pull(stick)

@@ -129,6 +129,7 @@ def many_paths(lab, names):
 
 _WRITE = """
 import json, os, sys
+os.makedirs("/nix/store", exist_ok=True)
 for path, content in json.load(sys.stdin).items():
     if not os.path.exists(path):
         with open(path, "w") as stream:

@@ -8,22 +8,13 @@ import textwrap
 import time
 from pathlib import Path
 
+import installs
 import pytest
 import systems
 from machine import MachineError
 from systems import Call, Standing
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="session")
-def old(lab):
-    return systems.build(lab, "alpha", "1.0", 1000)
-
-
-@pytest.fixture(scope="session")
-def new(lab):
-    return systems.build(lab, "alpha", "1.1", 2000, packages={"imaging": "1.1", "safety": "1.0"})
 
 
 def test_a_machine_comes_up_whole_in_its_system(target, old):
@@ -206,6 +197,7 @@ def test_a_stick_is_plugged_in_and_pulled(lab, target):
     assert machine.read(place / "greeting") == "spoilt\n"
     machine.pull("usb")
     assert machine.attempt(f"test -e {place}/greeting").returncode == 1
+    installs.discard(lab, "usb")
 
 
 def test_a_big_closure_of_which_little_is_new(lab, target, old):

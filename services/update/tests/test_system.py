@@ -172,6 +172,9 @@ def test_status_for_programs(machine, capsys):
         "next_start_changes": False,
         "restart_needed": False,
         "restart_because": [],
+        # Of another root folder: this machine's settings say where they stand.
+        "update": None,
+        "last_update": None,
         "sentences": [
             "This machine runs 26.05.1 (/nix/store/aaa-nixos-system-scanner).",
             "The next start brings the same system, generation 41.",

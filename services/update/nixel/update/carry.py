@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nixel.update import disk, here, request, unit
+from nixel.update import config, disk, here, request, unit
 from nixel.update.delivery import Delivery
 from nixel.update.live import Live
 from nixel.update.manifest import authentic, parse
 from nixel.update.refusal import Refusal
-from nixel.update.stick.verify import cache
 from nixel.update.transaction.driver import Driver
 from nixel.update.transaction.history import History
 from nixel.update.transaction.journal import Journal
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from nixel.update.config import Config
     from nixel.update.here import Here
     from nixel.update.request import Request
-    from nixel.update.transaction.model import Transaction
+    from nixel.update.transaction.effects import Effects
+    from nixel.update.transaction.model import Side, Transaction
 
 UNIT = "nixel-update-trial"
+# The one that every start of the machine runs `resume` in.
+RESUME_UNIT = "nixel-update-resume"
 PROGRESS = Path("/run/nixel-update/progress.json")
 
 
@@ -62,16 +65,13 @@ def start(identifier: str, argv0: tuple[str, ...]) -> None:
     Refusal
         If systemd does not start it: most likely another update is running.
     """
-    if unit.active(UNIT):
-        raise Refusal(
-            "Another update is running on this machine.",
-            "Wait for its end; `nixel-update status` says how far it is.",
-        )
+    alone()
     properties = {
-        "Restart": "on-failure",
+        # Also after a signal that systemd takes for an end in good order: what was begun is to be ended.
+        "Restart": "always",
         "RestartSec": "500ms",
-        # Refused, or done and not kept: both are ends.
-        "RestartPreventExitStatus": "1 2",
+        # Done, refused, or done and not kept: all are ends.
+        "RestartPreventExitStatus": "0 1 2",
         "StartLimitIntervalSec": "0",
         "KillMode": "mixed",
         "OOMScoreAdjust": "-900",
@@ -83,6 +83,21 @@ def start(identifier: str, argv0: tuple[str, ...]) -> None:
         )
     except unit.UnitError as error:
         raise Refusal(str(error), "Look at `systemctl status`, then try again.") from error
+
+
+def alone() -> None:
+    """See that no update is running.
+
+    Raises
+    ------
+    Refusal
+        If one is.
+    """
+    if unit.active(UNIT):
+        raise Refusal(
+            "Another update is running on this machine.",
+            "Wait for its end; `nixel-update status` says how far it is.",
+        )
 
 
 def driver(settings: Config, identifier: str, delivery: Delivery | None) -> Driver:
@@ -107,7 +122,7 @@ def driver(settings: Config, identifier: str, delivery: Delivery | None) -> Driv
 
 
 def carry_out(identifier: str) -> Transaction | None:
-    """Do what was asked for, or end what a process that died had begun.
+    """Do what was asked for, after ending what a process that died had begun.
 
     Parameters
     ----------
@@ -124,28 +139,73 @@ def carry_out(identifier: str) -> Transaction | None:
     Refusal
         If it is not done; the history says so too.
     """
-    machine = here.look()
-    state = machine.config.state
-    asked = request.load(state, identifier)
+    settings = config.read()
+    state = settings.state
     if Journal(state).path.exists():
-        return driver(machine.config, identifier, None).resume()
+        ended = resume(settings)
+        if ended is not None and (ended.id == identifier or ended.verdict is None):
+            return ended
     if any(entry.id == identifier for entry in History(state).read().entries):
+        request.drop(state, identifier)
         return None
-    delivery = _delivery(machine, asked) if asked.kind is Kind.INSTALL else None
-    new = here.side(asked.system) if delivery is None else here.offered(delivery.manifest)
-    drive = driver(machine.config, identifier, delivery)
+    asked = request.load(state, identifier)
+    try:
+        machine = here.look()
+        delivery = _delivery(machine, asked) if asked.kind is Kind.INSTALL else None
+        new = here.side(asked.system) if delivery is None else here.offered(delivery.manifest)
+    except Refusal as refusal:
+        # Whoever watches waits for a line of the history.
+        driver(settings, identifier, None).refuse(refusal, identifier, time.time(), asked.kind, asked.source)
+        request.drop(state, identifier)
+        raise
+    drive = driver(settings, identifier, delivery)
     effects = drive.effects
-    return drive.run(
-        begin(
-            identifier,
-            asked.kind,
-            asked.source,
-            machine.running,
-            new,
-            machine.default,
-            Moment(effects.now(), effects.boottime(), effects.boot_id()),
-            asks_confirmation=asked.asks_confirmation,
-        )
+    try:
+        ended = drive.run(_begin(identifier, asked, machine, new, effects))
+    except Refusal:
+        request.drop(state, identifier)
+        raise
+    if ended.verdict is not None:
+        request.drop(state, identifier)
+    return ended
+
+
+def resume(settings: Config) -> Transaction | None:
+    """End what was interrupted.
+
+    Parameters
+    ----------
+    settings
+        The machine's settings.
+
+    Returns
+    -------
+    Transaction or None
+        As it ended, or as it is while the machine restarts; `None` if nothing was interrupted.
+
+    Raises
+    ------
+    Refusal
+        If that cannot be done now.
+    RecordLostError
+        If it cannot be told what was interrupted.
+    """
+    ended = driver(settings, "resume", None).resume()
+    if ended is not None and ended.verdict is not None:
+        request.drop(settings.state, ended.id)
+    return ended
+
+
+def _begin(identifier: str, asked: Request, machine: Here, new: Side, effects: Effects) -> Transaction:
+    return begin(
+        identifier,
+        asked.kind,
+        asked.source,
+        machine.running,
+        new,
+        machine.default,
+        Moment(effects.now(), effects.boottime(), effects.boot_id()),
+        asks_confirmation=asked.asks_confirmation,
     )
 
 
@@ -160,5 +220,5 @@ def _delivery(machine: Here, asked: Request) -> Delivery:
     where = str(folder / request.MANIFEST)
     authentic(content, signature, machine.trusted, where)
     manifest = parse(content, where)
-    where_from = None if asked.stick is None else cache(Path(asked.stick))
-    return Delivery(manifest, machine.nix, where_from, machine.config.trusted_keys)
+    stick = None if asked.stick is None else Path(asked.stick)
+    return Delivery(manifest, machine.nix, stick, machine.config.trusted_keys)

@@ -21,7 +21,8 @@ class Config:
     Attributes
     ----------
     trusted_keys
-        Public keys in Nix's form, `name:base64`; a system that none of them signed is not installed.
+        Public keys in Nix's form, `name:base64`; a system that none of them signed is not installed. With
+        none of them nobody is trusted, and everything that an update does not need still works.
     state
         Folder that keeps the transaction and the history.
     profile
@@ -74,7 +75,7 @@ def parse(found: dict[str, Any], where: str) -> Config:
     Raises
     ------
     Refusal
-        On an unknown key, a value of another kind, or no trusted key.
+        On an unknown key, a value of another kind, or no word on the trusted keys.
     """
 
     def wrong(key: str, expected: str) -> Refusal:
@@ -90,11 +91,7 @@ def parse(found: dict[str, Any], where: str) -> Config:
         )
     values = {**_DEFAULTS, **found}
     keys = values["trusted-keys"]
-    if (
-        not isinstance(keys, list)
-        or not keys
-        or not all(isinstance(key, str) and _KEY.fullmatch(key) for key in keys)
-    ):
+    if not isinstance(keys, list) or not all(isinstance(key, str) and _KEY.fullmatch(key) for key in keys):
         raise wrong("trusted-keys", "a list of public keys, each name:base64,")
     for key in ("state", "profile"):
         if not isinstance(values[key], str) or not values[key].startswith("/"):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nixel.update.failure import Failure
 from nixel.update.manifest import arrived
+from nixel.update.stick.verify import cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from nixel.update.manifest.model import Entry, Manifest
     from nixel.update.nix import Nix
@@ -28,15 +31,15 @@ class Delivery:
         What it consists of, as signed.
     nix
         The machine's store.
-    cache
-        Where the paths come from, as Nix names it; `None` if somebody has copied them into the store already.
+    stick
+        The folder of the stick that brings the paths; `None` if somebody has copied them into the store already.
     trusted_keys
         The keys of which one must have signed each path.
     """
 
     manifest: Manifest
     nix: Nix
-    cache: str | None
+    stick: Path | None
     trusted_keys: tuple[str, ...]
 
     def bring(self, progress: Callable[[int, int], None]) -> None:
@@ -55,12 +58,23 @@ class Delivery:
         paths = [each.path for each in self.manifest.paths]
         known = self.nix.path_info(paths)
         missing = [each for each in self.manifest.paths if known.get(each.path) is None]
-        if missing and self.cache is not None:
-            self._copy(missing, progress)
+        if missing and self.stick is not None:
+            try:
+                self._copy(missing, self.stick, progress)
+            except Failure as failure:
+                # Nix names the first file that it misses; a technician has to know that it is the stick. (It makes a
+                # new cache where it finds none, so that only the paths themselves tell.)
+                files = [each.narinfo.name for each in missing if each.narinfo is not None]
+                if not all((self.stick / each).is_file() for each in files):
+                    raise Failure(
+                        f"{self.stick} is gone: the stick was pulled out, or cannot be read any more.",
+                        "Plug it in again.",
+                    ) from failure
+                raise
             known = self.nix.path_info(paths)
         arrived(self.manifest, known)
 
-    def _copy(self, missing: Sequence[Entry], progress: Callable[[int, int], None]) -> None:
+    def _copy(self, missing: Sequence[Entry], stick: Path, progress: Callable[[int, int], None]) -> None:
         total = sum(each.nar_size for each in missing)
         done = 0
         progress(done, total)
@@ -69,7 +83,7 @@ class Delivery:
             # Root may switch these checks off; here they are on, whatever the machine's own settings say.
             self.nix.copy(
                 {each.path: each.nar_size for each in batch},
-                *("--from", str(self.cache), "--option", "require-sigs", "true"),
+                *("--from", cache(stick), "--option", "require-sigs", "true"),
                 *("--option", "trusted-public-keys", " ".join(self.trusted_keys)),
                 progress=lambda moved, _, before=done: progress(before + moved, total),  # type: ignore[misc]
             )

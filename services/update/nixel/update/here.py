@@ -129,31 +129,45 @@ def offered(manifest: Manifest) -> Side:
     return Side(manifest.system, whose.version, whose.revision, whose.date)
 
 
-def clock_is_plausible(here: Here, made: int, now: float | None = None) -> None:
+def clock_is_plausible(here: Here, manifest: Manifest, now: float | None = None) -> None:
     """Refuse to go on with a clock that is certainly wrong: the history would tell wrong times for ever.
+
+    A system of the future is refused as well, for every later one would be older than it.
 
     Parameters
     ----------
     here
         This machine.
-    made
-        When the offer was made, in s since 1970.
+    manifest
+        Of the system on offer.
     now
         What the clock says, in s since 1970; asked for if `None`.
 
     Raises
     ------
     Refusal
-        If the clock is before the running system's date, before the offer was made, or decades after it.
+        If the clock is before the running or the offered system's date, before the offer was made, or decades after
+        it.
     """
     now = time.time() if now is None else now
+    known = {
+        "the system that it runs is of": here.identity.date,
+        "the system on offer is of": manifest.identity.date,
+        "this offer was made": manifest.made,
+    }
+    latest = max(known, key=lambda each: known[each])
     # A day of grace: clocks are set to the wrong time zone, and offers are made on machines with clocks of their own.
-    earliest = max(here.identity.date, made) - _DAY_S
-    if not earliest <= now <= made + LONG_S:
-        raise Refusal(
-            f"This machine's clock says {_moment(now)}, and this offer was made {_moment(made)}.",
-            'Set it: sudo nixel-update set-clock "YYYY-MM-DD HH:MM" (in UTC). Then try again.',
-        )
+    if now < known[latest] - _DAY_S:
+        what, date = latest, known[latest]
+    elif now > manifest.made + LONG_S:
+        what, date = "this offer was made", manifest.made
+    else:
+        return
+    raise Refusal(
+        f"This machine's clock says {_moment(now)}, and {what} {_moment(date)}.",
+        'If the clock is wrong, set it: sudo nixel-update set-clock "YYYY-MM-DD HH:MM" (in UTC). Then try again. If it '
+        "is right, the clock of whoever made the system was not.",
+    )
 
 
 def room(here: Here, manifest: Manifest) -> int:

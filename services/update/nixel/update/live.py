@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nixel.update import disk, identity, profile, system, unit
+from nixel.update import disk, identity, profile, request, system, unit
 from nixel.update.failure import Failure
 from nixel.update.transaction.effects import EffectError
 from nixel.update.transaction.model import Check
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from nixel.update.system import Found
 
 GCROOTS = Path("/nix/var/nix/gcroots/nixel-update")
-CONFIRM = "confirm"
 LOG = "switch.log"
 # The two units under which a system's own programs run: whatever they start ends with them.
 SWITCH_UNIT = "nixel-update-switch"
@@ -97,7 +96,7 @@ class Live:
         """Switch to a system without making it the boot default."""
         status = self._switch(system, "test", within)
         if status == _SOME_UNITS_FAILED:
-            return (f"Some units did not start: {self._last_words()}",)
+            return (f"Some units did not start; {self._last_words()}.",)
         return ()
 
     def check(self, system: str, before: dict[str, Any] | None, within: float) -> tuple[Check, ...]:
@@ -167,7 +166,7 @@ class Live:
                 f"The switch ({verb}) did not come to an end within {within:g} s and was cut off."
             )
         if status not in (0, _SOME_UNITS_FAILED):
-            raise EffectError(f"The switch ({verb}) failed with status {status}: {self._last_words()}")
+            raise EffectError(f"The switch ({verb}) failed with status {status}; {self._last_words()}.")
         return status
 
     def _last_words(self) -> str:
@@ -176,7 +175,8 @@ class Live:
             stream.seek(max(0, log.stat().st_size - _MOST_WORDS))
             text = stream.read().decode(errors="replace")
         said = text.rpartition("--- ")[2].splitlines()[1:]
-        return " / ".join(line.strip() for line in said[-5:] if line.strip()) or "it said nothing"
+        lines = " / ".join(line.strip() for line in said[-5:] if line.strip())
+        return f"it said: {lines}" if lines else "it said nothing"
 
     # --- the boot default ---
 
@@ -232,7 +232,7 @@ class Live:
 
     def await_confirmation(self, identifier: str, within: float) -> str:
         """Wait for somebody to confirm a transaction."""
-        note = self._config.state / CONFIRM / identifier
+        note = request.confirmation(self._config.state, identifier)
         end = self.boottime() + within
         while self.boottime() < end:
             with suppress(OSError):

@@ -34,6 +34,7 @@ _KNOWN = (
     ("Input/output error", "The disk or the stick cannot be read.", "Plug it in again, or take another one."),
     ("Read-only file system", "It is write-protected.", "Make it writable."),
     ("Permission denied", "This user may not do that.", "Do it as root."),
+    ("is not valid", "Something is not in the store.", "Build or copy it first."),
     (
         "hash mismatch",
         "What was read is not what it should be: it is damaged or was changed.",

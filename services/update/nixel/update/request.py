@@ -9,17 +9,15 @@ import secrets
 import shutil
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from nixel.update import disk
 from nixel.update.refusal import Refusal
 from nixel.update.transaction.model import ID, Kind, Source, Via
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-FOLDER = "requests"
+FOLDER, CONFIRMED = "requests", "confirm"
 REQUEST, MANIFEST, SIGNATURE = "request.json", "manifest.json", "manifest.sig"
 _STAY_S = 7 * 24 * 3600
 
@@ -72,8 +70,22 @@ def who() -> str:
         The account that became root, if one did; with the address that it came from over ssh.
     """
     user = os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
-    address = os.environ.get("SSH_CONNECTION", "").split(" ")[0]
+    address = _address()
     return f"{user} from {address}" if address else f"{user} at {socket.gethostname()}"
+
+
+def _address() -> str:
+    """Where the ssh connection comes from that this runs in; sudo hides it from us, but not from those above it."""
+    process = os.getpid()
+    with suppress(OSError, ValueError):  # whose environment is not for us to see, or gone
+        while process > 1:
+            place = Path(f"/proc/{process}")
+            for each in (place / "environ").read_bytes().split(b"\0"):
+                name, _, value = each.partition(b"=")
+                if name == b"SSH_CONNECTION" and value:
+                    return value.split()[0].decode("ascii")
+            process = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+    return ""
 
 
 def save(state: Path, request: Request, manifest: bytes = b"", signature: bytes = b"") -> None:
@@ -173,8 +185,26 @@ def folder(state: Path, identifier: str) -> Path:
     return state / FOLDER / identifier
 
 
+def confirmation(state: Path, identifier: str) -> Path:
+    """Tell where it is noted who confirmed a transaction.
+
+    Parameters
+    ----------
+    state
+        The folder of updates.
+    identifier
+        Its name.
+
+    Returns
+    -------
+    Path
+        The file, there or not.
+    """
+    return state / CONFIRMED / identifier
+
+
 def drop(state: Path, identifier: str) -> None:
-    """Forget a request.
+    """Forget a request, and that it was confirmed.
 
     Parameters
     ----------
@@ -184,3 +214,5 @@ def drop(state: Path, identifier: str) -> None:
         Its name.
     """
     shutil.rmtree(folder(state, identifier), ignore_errors=True)
+    with suppress(OSError):
+        confirmation(state, identifier).unlink(missing_ok=True)

@@ -127,9 +127,12 @@ def active(name: str) -> bool:
     bool
         Whether it does.
     """
-    asked = ["systemctl", "show", "--property=ActiveState", "--value", f"{name}.service"]
+    asked = ["systemctl", "show", "--property=ActiveState,SubState", f"{name}.service"]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    return done.stdout.strip() in ("active", "activating", "reloading", "deactivating")
+    found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    # One that is kept for done (RemainAfterExit) has nothing running.
+    works = found.get("ActiveState") in ("active", "activating", "reloading", "deactivating")
+    return works and found.get("SubState") != "exited"
 
 
 def _asked(name: str, properties: Mapping[str, str]) -> list[str]:

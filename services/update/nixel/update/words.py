@@ -344,19 +344,18 @@ def _programs(programs: Sequence[Program], everything: bool) -> list[str]:
     ordered = [*ours, *known, *updated, *(each for each in rest if each not in updated)]
     shown = ordered if everything else ordered[:_SHORT]
     width = max(len(each.name) for each in shown)
-    lines = [f"  {each.name:<{width}}  {_versions(each)}" for each in shown]
+    lines = [f"  {each.name:<{width}}  {_versions(each, everything)}" for each in shown]
     return ["Programs:", *lines, *_more(len(ordered) - len(shown))]
 
 
 _FIRST = ("linux", "systemd", "openssl", "openssh", "python3", "glibc", "nix")
 
 
-def _versions(program: Program) -> str:
+def _versions(program: Program, everything: bool) -> str:
+    before, after = (_some(each, everything) for each in (program.before, program.after))
     if not program.before:
-        return f"{', '.join(program.after)} (new)"
-    if not program.after:
-        return f"{', '.join(program.before)} (gone)"
-    return f"{', '.join(program.before)} -> {', '.join(program.after)}"
+        return f"{after} (new)"
+    return f"{before} -> {after}" if program.after else f"{before} (gone)"
 
 
 def _files(found: Difference, everything: bool) -> list[str]:

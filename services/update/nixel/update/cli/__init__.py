@@ -6,6 +6,7 @@ Exit status 0: done, or nothing to do. 1: the update does not stand. 2: refused,
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -22,14 +23,18 @@ from nixel.update.cli import (
     status,
 )
 from nixel.update.failure import Failure
+from nixel.update.follow import VERDICTS
 from nixel.update.health import cli as health
 from nixel.update.refusal import Refusal
+from nixel.update.transaction.model import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nixel.update.cli.registry import Command
 
+# What is refused of these ends as any update does: with a verdict.
+_INSTALLS = ("install", "rollback")
 # registry.py says how to add one.
 COMMANDS: tuple[Command, ...] = (
     status,
@@ -81,8 +86,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(arguments)
     except Refusal as refusal:
-        print(f"nixel-update: {refusal}", file=sys.stderr)
+        # A program that reads the answer gets one; a person reads the other stream.
+        if getattr(arguments, "json", False):
+            print(json.dumps({"verdict": Verdict.REFUSED, "why": [refusal.what, refusal.todo]}, indent=2))
+        if arguments.command in _INSTALLS:
+            print(f"{VERDICTS[Verdict.REFUSED]}\n  {refusal.what}\n  {refusal.todo}", file=sys.stderr)
+        else:
+            print(f"nixel-update: {refusal}", file=sys.stderr)
         return 2
     except Failure as failure:
         print(f"nixel-update: {failure}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        # As a shell tells it: ended by SIGINT.
+        return 130

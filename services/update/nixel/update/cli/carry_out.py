@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from nixel.update import carry, config, request
+from nixel.update import carry, config
 from nixel.update.transaction.driver import RecordLostError
 
 if TYPE_CHECKING:
@@ -75,13 +75,11 @@ def run_resume(arguments: argparse.Namespace) -> int:  # noqa: ARG001 (every com
     """
     settings = config.read()
     try:
-        transaction = carry.driver(settings, "resume", None).resume()
+        transaction = carry.resume(settings)
     except RecordLostError as error:
         print(f"nixel-update: {error}", file=sys.stderr)
         return 1
     if transaction is not None:
-        if transaction.verdict is not None:
-            request.drop(settings.state, transaction.id)
         print(
             f"{transaction.id}: {transaction.verdict or transaction.stage}. {' '.join(transaction.why)}".strip()
         )

@@ -7,15 +7,16 @@ import time
 from typing import TYPE_CHECKING
 
 from nixel.update import config, disk, request
-from nixel.update.follow import find, follow, stage, status, words
-from nixel.update.live import CONFIRM
+from nixel.update.follow import find, follow, stage, standing, status, words
 from nixel.update.refusal import Refusal
 from nixel.update.transaction.model import Stage
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from nixel.update.cli.registry import Commands
+    from nixel.update.transaction.history import Entry
 
 _LOOK_EVERY_S = 0.2
 
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise Refusal("No update is going on.", "Look at `nixel-update history`.")
     entry = find(state, identifier)
     if entry is None and arguments.wait:
-        entry = follow(state, identifier, until=Stage.CONFIRMING, quiet=True)
+        entry = _ended(state, identifier, until=Stage.CONFIRMING)
     if entry is None:
         found = stage(state)
         if found != (identifier, Stage.CONFIRMING):
@@ -71,15 +72,26 @@ def run(arguments: argparse.Namespace) -> int:
             raise Refusal(
                 f"The update {identifier} does not wait for a confirmation: it is {found[1]}.", "Wait."
             )
-        disk.folder(state / CONFIRM, 0o755)
-        disk.write(state / CONFIRM / identifier, request.who().encode(), 0o644)
+        note = request.confirmation(state, identifier)
+        disk.folder(note.parent, 0o755)
+        disk.write(note, request.who().encode(), 0o644)
         if not arguments.wait:
             print(f"Confirmed: {identifier}.")
             return 0
-        while entry is None and stage(state) == (identifier, Stage.CONFIRMING):
+        while stage(state) == (identifier, Stage.CONFIRMING):
             time.sleep(_LOOK_EVERY_S)
-        entry = follow(state, identifier, quiet=True)
+        entry = _ended(state, identifier, until=None)
         if entry is None:
-            raise Refusal("The machine restarts.", "Ask again when it is back.")
-    print(json.dumps(entry.as_json(), indent=2) if arguments.json else words(entry))
+            raise Refusal(f"The update {identifier} is not going on.", "Look at `nixel-update history`.")
+    print(json.dumps(entry.as_json(), indent=2) if arguments.json else words(entry, standing()))
     return status(entry.verdict)
+
+
+def _ended(state: Path, identifier: str, until: Stage | None) -> Entry | None:
+    """Watch an update; over a restart the connection breaks, and whoever asked asks again when the machine is back."""
+    while True:
+        entry = follow(state, identifier, until=until, quiet=True)
+        found = stage(state)
+        if entry is not None or found is None or found[1] is not Stage.RESTARTING:
+            return entry
+        time.sleep(_LOOK_EVERY_S)

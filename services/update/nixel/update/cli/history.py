@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 from nixel.update import config
+from nixel.update.follow import verdict_of
 from nixel.update.refusal import Refusal
 from nixel.update.transaction.history import History
 
@@ -68,8 +70,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _words(entry: Entry) -> str:
     began = datetime.fromtimestamp(entry.began, UTC).strftime("%Y-%m-%d %H:%M UTC")
     asked = f"{entry.kind} by {entry.source.who}" if entry.kind and entry.source else "unknown"
-    way = f", from {entry.source.label}" if entry.source and entry.source.label else ""
-    lines = [f"{began}  {entry.verdict.upper()}  {asked}{way}  ({entry.seconds:.0f} s)  {entry.id}"]
+    label = entry.source.label if entry.source else ""
+    way = f", from {label}" if label and not asked.endswith(f" from {label}") else ""
+    # The same words as on the day itself.
+    verdict = verdict_of(entry).partition(".")[0]
+    lines = [f"{began}  {verdict}  {asked}{way}  ({entry.seconds:.0f} s)  {entry.id}"]
     lines += [f"    {name}: {side}" for name, side in (("old", entry.old), ("new", entry.new)) if side]
-    lines += [f"    {why}" for why in entry.why]
+    lines += [indent(why, "    ") for why in entry.why]
     return "\n".join(lines)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nixel.update import carry, here, invocation, progress, request
 from nixel.update.cli import show
-from nixel.update.follow import follow, status, words
+from nixel.update.follow import follow, stage, standing, status, words
 from nixel.update.refusal import Refusal
 from nixel.update.stick.verify import verify
 from nixel.update.transaction.model import Kind, Source, Stage, Via
@@ -51,7 +53,9 @@ def add(commands: Commands) -> None:
         parser.add_argument("--all", action="store_true", help="name everything that changes")
         parser.add_argument("--json", action="store_true", help="for programs")
     install.add_argument("--yes", action="store_true", help="do not ask")
-    install.add_argument("--offer", metavar="ID", help="what `receive` took, instead of a stick")
+    install.add_argument(
+        "--offer", metavar="ID", help="what `receive` or `rollback --offer` named, instead of a stick"
+    )
     install.add_argument(
         "--asks-confirmation", action="store_true", help="go back unless somebody comes and says `confirm`"
     )
@@ -83,7 +87,10 @@ def run_offer(arguments: argparse.Namespace) -> int:
         print(json.dumps(show.as_json(machine, verified.manifest), indent=2))
     else:
         print(show.offer(machine, verified.manifest, everything=arguments.all))
-        print("To install it, type: sudo nixel-update install")
+        wanted = ["sudo", "nixel-update", "install"]
+        wanted += [] if arguments.folder in (None, STICK) else [str(arguments.folder)]
+        wanted += ["--allow-older"] if arguments.allow_older else []
+        print(f"\nTo install it, type: {shlex.join(wanted)}")
     return 0
 
 
@@ -107,22 +114,24 @@ def run_install(arguments: argparse.Namespace) -> int:
     """
     machine = here.look()
     state = machine.config.state
+    if arguments.json and not arguments.yes:
+        raise Refusal("A program cannot be asked.", "Look at `nixel-update offer --json`, then say --yes.")
     if arguments.offer:
         if arguments.folder:
             raise Refusal("Both a stick and an offer were named.", "Name one of them.")
-        asked = request.load(state, arguments.offer)
-        asked = request.Request(
-            asked.id, asked.kind, asked.source, asked.system, asked.stick, arguments.asks_confirmation
-        )
+        asked = replace(request.load(state, arguments.offer), asks_confirmation=arguments.asks_confirmation)
         request.save(state, asked)
     else:
         identifier, source = request.name(), Source(Via.STICK, str(arguments.folder or STICK), request.who())
         with recorded(machine, identifier, Kind.INSTALL, source):
+            # Before a stick is read for minutes; it is looked at once more when the update starts.
+            carry.alone()
             verified = _verified(machine, arguments)
         manifest = verified.manifest
-        if not _runs_already(machine, manifest.system) and not arguments.yes:
-            print(show.offer(machine, manifest, everything=arguments.all))
-            if not agreed("Install this? [y/N] "):
+        if not _runs_already(machine, manifest.system):
+            if not arguments.json:
+                print(show.offer(machine, manifest, everything=arguments.all), "", sep="\n", flush=True)
+            if not arguments.yes and not agreed("Install this? [y/N] "):
                 print("Not installed. Nothing was changed.")
                 return 1
         folder = str(_folder(arguments).resolve())
@@ -151,14 +160,29 @@ def carried_out(machine: Here, asked: request.Request, *, as_json: bool) -> int:
         The exit status.
     """
     state = machine.config.state
-    carry.start(asked.id, invocation.argv0())
-    until = Stage.CONFIRMING if asked.asks_confirmation else Stage.DONE
-    entry = follow(state, asked.id, until=until, quiet=as_json)
+    # A line of the history with the name of an update that runs would be taken for its end.
+    with recorded(machine, request.name(), asked.kind, asked.source):
+        try:
+            carry.start(asked.id, invocation.argv0())
+        except Refusal:
+            request.drop(state, asked.id)
+            raise
+    until = Stage.CONFIRMING if asked.asks_confirmation else None
+    try:
+        entry = follow(state, asked.id, until=until, quiet=as_json)
+    except KeyboardInterrupt:
+        print("\nIt goes on by itself. To see how far it is, type: nixel-update status", file=sys.stderr)
+        raise
     if entry is None:
         if as_json:
             print(json.dumps({"id": asked.id, "verdict": None}))
+        # It waits for a confirmation; or the machine goes down, and then the update does not stand. Whoever is to
+        # confirm comes back for the verdict anyway.
+        if not asked.asks_confirmation and stage(state) == (asked.id, Stage.RESTARTING):
+            print("When it is back, type: nixel-update status", file=sys.stderr)
+            return 1
         return 0
-    print(json.dumps(entry.as_json(), indent=2) if as_json else words(entry))
+    print(json.dumps(entry.as_json(), indent=2) if as_json else words(entry, standing()))
     request.drop(state, asked.id)
     return status(entry.verdict)
 
@@ -174,7 +198,7 @@ def agreed(question: str) -> bool:
     Returns
     -------
     bool
-        Whether the answer was yes.
+        Whether the answer was yes; an end of input is a no.
 
     Raises
     ------
@@ -183,7 +207,11 @@ def agreed(question: str) -> bool:
     """
     if not sys.stdin.isatty():
         raise Refusal("Nobody can be asked here.", "Look at the offer, then say --yes.")
-    return input(question).strip().lower() in ("y", "yes")
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False
 
 
 @contextmanager
@@ -226,7 +254,7 @@ def _verified(machine: Here, arguments: argparse.Namespace) -> Verified:
         known=machine.nix.path_info,
         progress=_Reading(quiet=arguments.json),
     )
-    here.clock_is_plausible(machine, verified.manifest.made)
+    here.clock_is_plausible(machine, verified.manifest)
     here.room(machine, verified.manifest)
     show.can_be_tried(machine, verified.manifest.description)
     return verified

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns
     -------
     int
-        0; the last line printed is `offer: ID`, or is missing if there is nothing to do.
+        0; the last line printed is `offer: ID`, or is missing if there is nothing to do, which the history has then.
 
     Raises
     ------
@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     who = request.who()
     identifier, source = request.name(), Source(Via.SSH, who.partition(" from ")[2], who)
     with recorded(machine, identifier, Kind.INSTALL, source):
+        carry.alone()
         announced = sys.stdin.buffer.read(MOST_BYTES + MOST_SIGNATURE_BYTES + 1)
         if len(announced) > MOST_BYTES + MOST_SIGNATURE_BYTES:
             raise Refusal(f"The announcement has more than {MOST_BYTES} bytes.", "Use deploy.sh.")
@@ -67,14 +68,15 @@ def run(arguments: argparse.Namespace) -> int:
         manifest = parse(content, _WHERE)
         complete(manifest)
         fits(manifest, machine.identity, allow_older=arguments.allow_older)
-        here.clock_is_plausible(machine, manifest.made)
+        here.clock_is_plausible(machine, manifest)
         here.room(machine, manifest)
         show.can_be_tried(machine, manifest.description)
-    if machine.running.path == manifest.system == machine.default:
-        print("This machine runs that system already. Nothing to do.")
-        return 0
     asked = request.Request(identifier, Kind.INSTALL, source, manifest.system, None, asks_confirmation=True)
     request.save(machine.config.state, asked, content, signature)
+    if machine.running.path == manifest.system == machine.default:
+        carry.carry_out(identifier)
+        print("This machine runs that system already. Nothing to do.")
+        return 0
     # What is sent now is nobody's yet, and must not be collected as garbage before it is installed.
     carry.driver(machine.config, identifier, None).effects.keep_reachable(manifest.system)
     print(show.offer(machine, manifest, everything=False))

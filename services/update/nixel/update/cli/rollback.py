@@ -29,6 +29,11 @@ def add(commands: Commands) -> None:
     """
     parser = commands.add_parser("rollback", help="go back to the system before, on trial and checked")
     parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--offer",
+        action="store_true",
+        help="name it for `install --offer`, and change nothing (deploy.sh does)",
+    )
     parser.add_argument("--all", action="store_true", help="name everything that changes")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.set_defaults(run=run)
@@ -45,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns
     -------
     int
-        0 if the system before runs and is kept; 1 if not.
+        0 if the system before runs and is kept, or was only named; 1 if not.
 
     Raises
     ------
@@ -57,9 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     if before is None or not Path(before).is_dir():
         raise Refusal("This machine has no system before this one.", "Install the one that is wanted.")
     show.can_be_tried(machine, describe(Path(before), closure(before)))
-    if not arguments.yes:
+    if arguments.offer or not arguments.yes:
         print(show.stored(machine, here.side(before), everything=arguments.all))
-        if not agreed("Go back to this? [y/N] "):
+        if not arguments.offer and not agreed("Go back to this? [y/N] "):
             print("Not done. Nothing was changed.")
             return 1
     asked = request.Request(
@@ -68,7 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
         Source(Via.ROLLBACK, "", request.who()),
         before,
         None,
-        asks_confirmation=False,
+        asks_confirmation=arguments.offer,
     )
     request.save(machine.config.state, asked)
+    if arguments.offer:
+        print(f"offer: {asked.id}")
+        return 0
     return carried_out(machine, asked, as_json=arguments.json)

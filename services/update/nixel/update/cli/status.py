@@ -6,14 +6,20 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nixel.update import config
+from nixel.update.follow import doing, stage, verdict_of, words
 from nixel.update.refusal import Refusal
 from nixel.update.system import judge, look
+from nixel.update.transaction.history import History
+from nixel.update.transaction.model import Stage, Verdict
+from nixel.update.words import moment
 
 if TYPE_CHECKING:
     import argparse
 
     from nixel.update.cli.registry import Commands
     from nixel.update.system import Standing
+    from nixel.update.transaction.history import Entry
 
 
 def add(commands: Commands) -> None:
@@ -84,12 +90,37 @@ def run(arguments: argparse.Namespace) -> int:
         raise Refusal(f"{root} is not a folder.", "Name the root folder of a machine.")
     try:
         standing = judge(look(root))
+        going, last = _updates(root)
     except OSError as error:
         raise Refusal(
             f"{error.filename} cannot be read: {error.strerror}.", "Run it as a user who may read it."
         ) from error
     if arguments.json:
-        print(json.dumps(as_json(standing), indent=2))
+        found = {
+            **as_json(standing),
+            "update": going and {"id": going[0], "stage": going[1]},
+            "last_update": last and last.as_json(),
+        }
+        print(json.dumps(found, indent=2))
     else:
         print("\n".join(standing.sentences))
+        if going is not None:
+            print(f"An update is going on ({going[0]}). {doing(going[1])}")
+        elif last is not None:
+            # Whoever comes back after a restart did not see how it ended.
+            ended = words(last) if last.verdict is Verdict.STUCK else verdict_of(last)
+            print(f"The last update, of {moment(int(last.ended))}: {ended}")
     return 0
+
+
+def _updates(root: Path) -> tuple[tuple[str, Stage] | None, Entry | None]:
+    """Which update is going on, and how the last one ended; only the machine's own settings say where that stands."""
+    if root != Path("/"):
+        return None, None
+    try:
+        state = config.read().state
+        entries = History(state).read().entries
+        found = stage(state)
+    except (Refusal, OSError):
+        return None, None
+    return None if found is None or found[1] is Stage.DONE else found, entries[-1] if entries else None
