@@ -25,8 +25,9 @@ _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _SOURCE = re.compile(r"(analog|digital):(0|[1-9][0-9]?)")
 _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S.*)?")
 _TIME = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
+_DAYS = {"s": 1.0, "h": 3600.0, "d": 86400.0}
 _RATE = {"Hz": 1.0, "kHz": 1e3}
-_RESERVED = (START, DEVICE_KIND, READBACK_KIND, "surveillance", "server")
+_RESERVED = (START, DEVICE_KIND, READBACK_KIND, "surveillance", "server", "proof")
 
 
 class ConfigError(Exception):
@@ -49,6 +50,8 @@ class Instrument:
         Whether that unit is a virtual one.
     operator_group
         The group whose members may arm and reset; empty for none.
+    proof_interval
+        The longest time between two proofs of an output [s]; `None` if none is stated.
     """
 
     file: Path
@@ -56,6 +59,7 @@ class Instrument:
     path: str
     simulated: bool
     operator_group: str
+    proof_interval: float | None = None
 
 
 def load(file: Path) -> Instrument:
@@ -115,7 +119,9 @@ def parse(document: Mapping[str, Any], file: Path) -> Instrument:
         As `load` does.
     """
     safety = _Table(file, "", dict(document)).table("safety")
-    safety.only(("rate", "lease", "operator_group", "surveillance", "interlocks", "outputs"))
+    safety.only(
+        ("rate", "lease", "operator_group", "proof_interval", "surveillance", "interlocks", "outputs")
+    )
     rate = safety.quantity("rate", _RATE, "100 Hz", low=10.0, high=1000.0)
     period = 1.0 / rate
     lease = safety.quantity("lease", _TIME, "500 ms", low=3 * period, high=10.0)
@@ -131,6 +137,9 @@ def parse(document: Mapping[str, Any], file: Path) -> Instrument:
         path=unit.text("path"),
         simulated=unit.boolean("simulated", default=False),
         operator_group=safety.text("operator_group", default=""),
+        proof_interval=safety.quantity("proof_interval", _DAYS, "365 d", low=86400.0, high=3660 * 86400.0)
+        if safety.has("proof_interval")
+        else None,
     )
 
 
