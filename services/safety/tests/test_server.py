@@ -74,7 +74,7 @@ def test_is_answered_with_the_terminator_that_was_used(typed, end):
     assert set(answer) == {"parameters"}
     assert set(answer["parameters"]) == {
         *("state", "outputs", "interlocks", "lease", "first_cause", "causes", "off_reason", "simulated"),
-        *("ticks", "missed_deadlines", "what_to_do"),
+        *("ticks", "missed_deadlines", "what_to_do", "bypasses", "proofs"),
     }
     assert line.received == b""
 

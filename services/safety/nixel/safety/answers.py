@@ -37,6 +37,7 @@ class Interlock:
     unit: str | None
     age_s: float | None
     message: str
+    bypassed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,36 @@ class LeaseInfo:
 
     holder: str
     remaining_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bypassed:
+    """An interlock that forbids nothing for `remaining_s` more, because `by` said so for `reason`."""
+
+    interlock: str
+    by: str
+    reason: str
+    remaining_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The last proof that an output's relay drops when the charge pump stops.
+
+    `result` is never, running, passed, failed or inconclusive; `time`, `passed` (when one last was) and `due` (when
+    the next one is, if an interval is stated) are ISO 8601 in UTC; `took_ms` is `None` if it did not drop.
+    """
+
+    output: str
+    result: str
+    time: str | None
+    by: str | None
+    took_ms: float | None
+    allowed_ms: float
+    passed: str | None
+    due: str | None
+    overdue: bool
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +111,10 @@ class Status:
         Counted since the daemon started.
     what_to_do
         A sentence.
+    bypasses
+        The interlocks that are bypassed.
+    proofs
+        The last proof of each output.
     """
 
     state: str
@@ -93,6 +128,8 @@ class Status:
     ticks: int
     missed_deadlines: int
     what_to_do: str
+    bypasses: tuple[Bypassed, ...] = ()
+    proofs: tuple[Proof, ...] = ()
 
 
 def parse_status(parameters: Mapping[str, Any]) -> Status:
@@ -124,6 +161,8 @@ def parse_status(parameters: Mapping[str, Any]) -> Status:
         raise SafetyError(msg) from error
     given["causes"] = causes
     given["lease"] = None if lease is None else _pick(LeaseInfo, lease)
+    given["bypasses"] = tuple(_pick(Bypassed, bypassed) for bypassed in parameters["bypasses"])
+    given["proofs"] = tuple(_pick(Proof, proof) for proof in parameters["proofs"])
     given["first_cause"] = None if first is None else _pick(Cause, first)
     given["interlocks"] = tuple(_pick(Interlock, interlock) for interlock in parameters["interlocks"])
     return Status(**given)

@@ -27,6 +27,8 @@ from nixel.safety.events import EventLog
 from nixel.safety.model import Event, Inputs, Stop
 from nixel.safety.notify import Notifier
 from nixel.safety.permissions import Policy
+from nixel.safety.proof import Prover
+from nixel.safety.proofbook import ProofBook
 from nixel.safety.server import Server
 from nixel.safety.status import Snapshot
 from nixel.safety.survbox import Demand, Timing
@@ -57,6 +59,8 @@ class Loop:
         The parts, not started yet.
     clock, sleep
         The monotonic clock and how to wait on it.
+    book
+        Keeps the proofs.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Loop:
         notifier: Notifier,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        book: ProofBook | None = None,
     ) -> None:
         self.instrument = instrument
         self.state: State = start(clock())
@@ -81,6 +86,8 @@ class Loop:
         self._clock = clock
         self._sleep = sleep
         self._beats = 0
+        self._book = ProofBook(None) if book is None else book
+        self._prover = Prover(instrument.core, self._book.load())
         self._sinks = {output.name: output.sink for output in instrument.core.outputs}
 
     def end(self, reason: str) -> None:
@@ -126,22 +133,26 @@ class Loop:
             )
         if not self._server.alive():
             faults["server"] = "the thread that serves the socket has ended; restart the daemon"
-        inputs = Inputs(view.readings, extra + self._server.take(), faults)
-        now = self._clock()
+        requests, now = extra + self._server.take(), self._clock()
+        proof = self._prover.step(self.state, view.readings, self._server.take_proofs(), now, time.time())
+        inputs = Inputs(view.readings, requests, {**faults, **proof.faults})
         self.state, outputs, events = step(self.instrument.core, self.state, inputs, now)
-        self._command(outputs)
+        self._command(outputs, withheld=proof.withheld)
         self.ticks += 1
-        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, self.missed)
-        self._server.publish(snapshot, outputs.replies, changed=bool(events))
+        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, self.missed, self._prover.proofs)
+        events += proof.events
+        self._server.publish(snapshot, outputs.replies + proof.replies, changed=bool(events))
         self._log.put(events)
+        if proof.events:
+            self._book.put(self._prover.proofs)
         self._notifier.completed(now)
         for event in events:
             if event.kind == "transition":
                 self._notifier.send(f"STATUS={event.text}")
 
-    def _command(self, outputs: Outputs) -> None:
+    def _command(self, outputs: Outputs, *, withheld: bool) -> None:
         # Only here, after the whole tick has been evaluated: the heartbeat is the proof of that.
-        self._beats += outputs.permitted
+        self._beats += outputs.permitted and not withheld
         on = any(self._sinks[name] == "ac" for name in outputs.on)
         self._unit.demand(Demand(on, outputs.permitted, self._beats))
 
@@ -172,9 +183,10 @@ def serve(arguments: argparse.Namespace) -> None:
             msg = f"{what}. Name a file in a folder that exists and that user {os.getuid()} may write to."
             raise StartError(msg) from error
         unit = Surveillance(arguments.surveillance or instrument.path, _timing(instrument))
-        server = Server(listener, instrument, policy, __version__)
+        server = Server(listener, instrument, policy, __version__, log.put)
         notifier = Notifier(os.environ)
-        loop = Loop(instrument, unit, server, log, notifier)
+        book = ProofBook(arguments.events and arguments.events.with_suffix(".proofs.json"))
+        loop = Loop(instrument, unit, server, log, notifier, book=book)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(
                 number, lambda number, _: loop.end(f"the daemon ends ({signal.Signals(number).name})")
@@ -184,6 +196,7 @@ def serve(arguments: argparse.Namespace) -> None:
         sys.setswitchinterval(0.0005)
         try:
             log.start()
+            book.start()
             unit.start()
             server.start()
             log.put([Event(time.monotonic(), "start", "the safety daemon started", {"realtime": realtime})])
@@ -197,6 +210,7 @@ def serve(arguments: argparse.Namespace) -> None:
             notifier.send("STOPPING=1")
             unit.close(timeout=0.5)
             server.close(timeout=0.5)
+            book.close(timeout=0.5)
             log.close(timeout=1.0)
 
 
