@@ -148,25 +148,52 @@ def parse_status(parameters: Mapping[str, Any]) -> Status:
     Raises
     ------
     SafetyError
-        If something that we need is missing: the daemon and this program are of different versions.
+        If something that we need is missing or of another kind: the daemon and this program are of different
+        versions, or it is no safety daemon.
     """
     try:
-        causes = tuple(_pick(Cause, cause) for cause in parameters["causes"])
         lease, first = parameters["lease"], parameters["first_cause"]
-        given = {name: parameters[name] for name in Status.__dataclass_fields__}
+        outputs = {str(name): on for name, on in parameters["outputs"].items() if _fits(on, "bool")}
+        made = {
+            "causes": tuple(_pick(Cause, cause) for cause in parameters["causes"]),
+            "lease": None if lease is None else _pick(LeaseInfo, lease),
+            "bypasses": tuple(_pick(Bypassed, bypassed) for bypassed in parameters["bypasses"]),
+            "proofs": tuple(_pick(Proof, proof) for proof in parameters["proofs"]),
+            "first_cause": None if first is None else _pick(Cause, first),
+            "interlocks": tuple(_pick(Interlock, interlock) for interlock in parameters["interlocks"]),
+            "outputs": outputs,
+        }
+        status: Status = _pick(Status, {**parameters, **made}, made)
     except KeyError as error:
-        msg = (
-            f"the safety daemon's status lacks {error}; it is of another version, restart it after an update"
-        )
-        raise SafetyError(msg) from error
-    given["causes"] = causes
-    given["lease"] = None if lease is None else _pick(LeaseInfo, lease)
-    given["bypasses"] = tuple(_pick(Bypassed, bypassed) for bypassed in parameters["bypasses"])
-    given["proofs"] = tuple(_pick(Proof, proof) for proof in parameters["proofs"])
-    given["first_cause"] = None if first is None else _pick(Cause, first)
-    given["interlocks"] = tuple(_pick(Interlock, interlock) for interlock in parameters["interlocks"])
-    return Status(**given)
+        raise SafetyError(_OTHER.format(f"lacks {error}")) from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise SafetyError(_OTHER.format(f"is not of the kind that is expected ({error})")) from error
+    return status
 
 
-def _pick(kind: Any, values: Mapping[str, Any]) -> Any:  # noqa: ANN401  any of the dataclasses above
+_OTHER = "the safety daemon's status {}; it is of another version, restart it after an update"
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "str": str,
+    "bool": bool,
+    "int": int,
+    "float": (int, float),
+    "None": type(None),
+}
+
+
+def _pick(kind: Any, values: Mapping[str, Any], made: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
+    """Make any of the dataclasses above; what is not `made` already is held against its annotation."""
+    for name, described in kind.__dataclass_fields__.items():
+        if name not in (made or {}):
+            _fits(values[name], described.type, name)
     return kind(**{name: values[name] for name in kind.__dataclass_fields__})
+
+
+def _fits(value: object, annotation: str, name: str = "an output") -> bool:
+    """Make sure that a value is of one of the kinds of an annotation such as "float | None"."""
+    for word in annotation.split(" | "):
+        # A bool is an int to Python, and to nobody else.
+        if isinstance(value, _KINDS[word]) and (word == "bool" or not isinstance(value, bool)):
+            return True
+    msg = f"{name} is {value!r}"
+    raise TypeError(msg)
