@@ -76,7 +76,7 @@ MISTAKES = [
     ('source = "digital:0"', "source = 0", "emergency-stop.source", '"digital:0" to "digital:99"'),
     ('source = "digital:0"', 'source = "digital:0"\ntrip = 1', "emergency-stop.trip", "does not exist here"),
     ("healthy = true", "", "emergency-stop.healthy", "true or false"),
-    ('max_age = "400 ms"', 'max_age = "5 ms"', "coil-temperature.max_age", "from 0.02 to 60 s"),
+    ('max_age = "400 ms"', 'max_age = "5 ms"', "coil-temperature.max_age", "from 0.02 to 5 s"),
     ("emergency-stop]", "Emergency_Stop]", "Emergency_Stop", "lower-case letters"),
     ("emergency-stop]", "surveillance]", "interlocks.surveillance", "is none of"),
     ('sink = "ac"', 'sink = "dc"', "amplifier.sink", '"ac"'),

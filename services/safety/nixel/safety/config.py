@@ -8,6 +8,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nixel.safety.declared import LONGEST_AGE
 from nixel.safety.model import DEVICE_KIND, READBACK_KIND, START, Boolean, Config, Direction, Limit, Output
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _interlock(table: _Table, period: float) -> Interlock:
             name,
             table.source("digital"),
             table.boolean("healthy"),
-            table.quantity("max_age", _TIME, "150 ms", low=2 * period, high=60.0),
+            table.quantity("max_age", _TIME, "150 ms", low=2 * period, high=LONGEST_AGE),
             table.text("message", default=""),
         )
     table.only(("kind", "source", "unit", "trip", "warn", "direction", "max_age", "message"))
@@ -158,7 +159,7 @@ def _interlock(table: _Table, period: float) -> Interlock:
         table.source("analog"),
         unit,
         trip,
-        table.quantity("max_age", _TIME, "150 ms", low=2 * period, high=60.0),
+        table.quantity("max_age", _TIME, "150 ms", low=2 * period, high=LONGEST_AGE),
         warn,
         direction,
         table.text("message", default=""),
