@@ -171,7 +171,10 @@ def serve(arguments: argparse.Namespace) -> None:
             what = f"the event log {arguments.events} cannot be opened: {error.strerror}"
             msg = f"{what}. Name a file in a folder that exists and that user {os.getuid()} may write to."
             raise StartError(msg) from error
-        unit = Surveillance(arguments.surveillance or instrument.path, _timing(instrument))
+        if instrument.surveillance is None:
+            msg = f"{instrument.file}: this daemon needs a surveillance unit. Add [safety.surveillance]."
+            raise StartError(msg)
+        unit = Surveillance(arguments.surveillance or instrument.surveillance.path, _timing(instrument))
         server = Server(listener, instrument, policy, __version__)
         notifier = Notifier(os.environ)
         loop = Loop(instrument, unit, server, log, notifier)
