@@ -161,7 +161,7 @@ def serve(arguments: argparse.Namespace) -> None:
     StartError
         If the socket, the event log or the group cannot be had.
     """
-    instrument = load(arguments.instrument)
+    instrument = load(arguments.instrument, arguments.ratings)
     policy = _policy(arguments.operator_group, instrument.operator_group)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(listen(arguments.socket, stack))
@@ -171,7 +171,10 @@ def serve(arguments: argparse.Namespace) -> None:
             what = f"the event log {arguments.events} cannot be opened: {error.strerror}"
             msg = f"{what}. Name a file in a folder that exists and that user {os.getuid()} may write to."
             raise StartError(msg) from error
-        unit = Surveillance(arguments.surveillance or instrument.path, _timing(instrument))
+        if instrument.surveillance is None:
+            msg = f"{instrument.file}: this daemon needs a surveillance unit. Add [safety.surveillance]."
+            raise StartError(msg)
+        unit = Surveillance(arguments.surveillance or instrument.surveillance.path, _timing(instrument))
         server = Server(listener, instrument, policy, __version__)
         notifier = Notifier(os.environ)
         loop = Loop(instrument, unit, server, log, notifier)
@@ -309,6 +312,12 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--instrument", type=Path, required=True, metavar="FILE", help="the instrument's TOML file"
+    )
+    made.add_argument(
+        "--ratings",
+        type=Path,
+        metavar="FILE",
+        help="what this instrument's sensors and parts are rated for, instead of the shipped catalogue",
     )
     made.add_argument(
         "--socket", type=Path, required=True, metavar="PATH", help="where to listen for clients"
