@@ -73,7 +73,8 @@ class Limit(Guard):
     """An interlock on a measured quantity: it warns at `warn` and trips at `trip`, both in `unit`.
 
     Once beyond a level it must come back by `hysteresis` to count as within it. A reading that has not changed at
-    all for `frozen_after` is a fault; `None` for a quantity that may stand still.
+    all for `frozen_after` is a fault; `None` for a quantity that may stand still. What is judged of a reading x is
+    `factor * |x| ** power`, or `factor * x` where `power` is `None`: a coil's current limits its field, dB/dt and SAR.
     """
 
     name: str
@@ -86,6 +87,8 @@ class Limit(Guard):
     message: str = ""
     hysteresis: float = 0.0
     frozen_after: float | None = None
+    factor: float = 1.0
+    power: float | None = None
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -118,7 +119,9 @@ def look(interlock: Interlock, before: Memory, readings: tuple[Reading, ...], no
     if isinstance(interlock, TwoSensors):
         return _sensors(interlock, before, values[0] - values[1], now)
     if isinstance(interlock, Limit):
-        return _unfrozen(interlock, before, readings[0], _level(interlock, before, values[0]))
+        return _unfrozen(
+            interlock, before, readings[0], _level(interlock, before, _judged(interlock, values[0]))
+        )
     return _unfrozen(interlock, before, readings[0], _rate(interlock, before, values[0], readings[0].time))
 
 
@@ -129,10 +132,21 @@ def _contact(interlock: Boolean, reading: Reading) -> Finding:
     return Finding(False, interlock.message or text, reading.value, Memory())
 
 
+def _judged(interlock: Limit, value: float) -> float:
+    """Give what is judged of a reading; one too large for a number is infinite."""
+    try:
+        return interlock.factor * (value if interlock.power is None else abs(value) ** interlock.power)
+    except OverflowError:
+        return math.inf
+
+
 def _level(interlock: Limit, before: Memory, value: float) -> Finding:
     sign = 1.0 if interlock.direction is Direction.ABOVE else -1.0
     side = f"or {interlock.direction}"
     found = f"{interlock.name} is {value:g} {interlock.unit}"
+    if not math.isfinite(value):
+        text = f"{interlock.name}: {interlock.source} gives a number too large to make sense"
+        return Finding(False, text, value, Memory(), fault=True)
     trip = sign * interlock.trip - (0.0 if before.healthy else interlock.hysteresis)
     if sign * value >= sign * interlock.trip:
         text = f"{found}, at {side} its limit of {interlock.trip:g} {interlock.unit}"
