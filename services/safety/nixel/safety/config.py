@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nixel.safety.declared import Deadlines
 from nixel.safety.model import DEVICE_KIND, READBACK_KIND, START, Boolean, Config, Direction, Limit, Output
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _SOURCE = re.compile(r"(analog|digital):(0|[1-9][0-9]?)")
 _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S.*)?")
 _TIME = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
 _RATE = {"Hz": 1.0, "kHz": 1e3}
-_RESERVED = (START, DEVICE_KIND, READBACK_KIND, "surveillance", "server")
+_RESERVED = (START, DEVICE_KIND, READBACK_KIND, "surveillance", "server", "deadlines")
 
 
 class ConfigError(Exception):
@@ -49,6 +50,8 @@ class Instrument:
         Whether that unit is a virtual one.
     operator_group
         The group whose members may arm and reset; empty for none.
+    deadlines
+        How many deadlines of the control loop may be missed.
     """
 
     file: Path
@@ -56,6 +59,7 @@ class Instrument:
     path: str
     simulated: bool
     operator_group: str
+    deadlines: Deadlines = field(default_factory=Deadlines)
 
 
 def load(file: Path) -> Instrument:

@@ -23,10 +23,12 @@ from typing import TYPE_CHECKING
 from nixel.safety import __version__
 from nixel.safety.config import ConfigError, load
 from nixel.safety.core import start, step
+from nixel.safety.deadlines import Punctuality
 from nixel.safety.events import EventLog
 from nixel.safety.model import Event, Inputs, Stop
 from nixel.safety.notify import Notifier
 from nixel.safety.permissions import Policy
+from nixel.safety.realtime import lock_memory, prefer_us
 from nixel.safety.server import Server
 from nixel.safety.status import Snapshot
 from nixel.safety.survbox import Demand, Timing
@@ -72,7 +74,6 @@ class Loop:
         self.instrument = instrument
         self.state: State = start(clock())
         self.ticks = 0
-        self.missed = 0
         self.ending = ""
         self._unit = unit
         self._server = server
@@ -81,6 +82,7 @@ class Loop:
         self._clock = clock
         self._sleep = sleep
         self._beats = 0
+        self._punctuality = Punctuality(instrument.deadlines)
         self._sinks = {output.name: output.sink for output in instrument.core.outputs}
 
     def end(self, reason: str) -> None:
@@ -104,7 +106,7 @@ class Loop:
                 now = self._clock()
             late = int((now - deadline) / period)
             if late > 0:
-                self.missed += late
+                self._punctuality.miss(late, now)
                 deadline += late * period
             self.tick()
             deadline += period
@@ -126,14 +128,18 @@ class Loop:
             )
         if not self._server.alive():
             faults["server"] = "the thread that serves the socket has ended; restart the daemon"
-        inputs = Inputs(view.readings, extra + self._server.take(), faults)
+        requests = extra + self._server.take()
         now = self._clock()
+        if late := self._punctuality.fault(now):
+            faults["deadlines"] = late
+        inputs = Inputs(view.readings, requests, faults)
         self.state, outputs, events = step(self.instrument.core, self.state, inputs, now)
         self._command(outputs)
         self.ticks += 1
-        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, self.missed)
+        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, self._punctuality.missed)
         self._server.publish(snapshot, outputs.replies, changed=bool(events))
-        self._log.put(events)
+        if events:
+            self._log.put(events)
         self._notifier.completed(now)
         for event in events:
             if event.kind == "transition":
@@ -179,14 +185,14 @@ def serve(arguments: argparse.Namespace) -> None:
             signal.signal(
                 number, lambda number, _: loop.end(f"the daemon ends ({signal.Signals(number).name})")
             )
-        realtime = prefer_us()
+        held = {"realtime": prefer_us(), "locked": lock_memory()}
         # Short turns, so that a busy thread cannot hold up the loop for longer than that.
         sys.setswitchinterval(0.0005)
         try:
             log.start()
             unit.start()
             server.start()
-            log.put([Event(time.monotonic(), "start", "the safety daemon started", {"realtime": realtime})])
+            log.put([Event(time.monotonic(), "start", "the safety daemon started", held)])
             loop.tick()
             gc.collect()
             gc.freeze()
@@ -198,24 +204,6 @@ def serve(arguments: argparse.Namespace) -> None:
             unit.close(timeout=0.5)
             server.close(timeout=0.5)
             log.close(timeout=1.0)
-
-
-def prefer_us() -> bool:
-    """Ask for realtime scheduling of this thread and of those that it starts.
-
-    Without it the loop still runs, but a busy machine may make it miss deadlines and so trip.
-
-    Returns
-    -------
-    bool
-        Whether it was granted.
-    """
-    try:
-        # Threads of kernel drivers run at 50; we are not more important than the serial port.
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
-    except OSError:
-        return False
-    return True
 
 
 def listen(path: Path, stack: contextlib.ExitStack) -> socket.socket:

@@ -15,6 +15,8 @@ LONGEST_TRIP_DELAY = 0.05
 LONGEST_AGE = 5.0
 LONGEST_DISCREPANCY = 10.0
 LONGEST_BYPASS = 3600.0
+MOST_MISSED = 100  # deadlines
+SHORTEST_WINDOW, LONGEST_WINDOW = 0.1, 60.0  # in which they are counted
 
 
 class Direction(StrEnum):
@@ -214,6 +216,29 @@ class Output:
     settle: float = 0.0
     on_time: float | None = None
     duty: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How many deadlines of the control loop may be missed within `window` before that is a fault.
+
+    Raises
+    ------
+    ValueError
+        Beyond a bound: a loop that is late for longer is none.
+    """
+
+    limit: int = 10
+    window: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.limit <= MOST_MISSED:
+            msg = f"limit is {self.limit}, expected 0 to {MOST_MISSED} missed deadlines"
+            raise ValueError(msg)
+        if not SHORTEST_WINDOW <= self.window <= LONGEST_WINDOW:
+            expected = f"{SHORTEST_WINDOW:g} to {LONGEST_WINDOW:g} s"
+            msg = f"window is {self.window:g} s, expected {expected}"
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True)
