@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nixel.safety import interlock_config, output_config, ratings, units_config
+from nixel.safety.declared import Deadlines
 from nixel.safety.model import Config
 from nixel.safety.quantities import FREQUENCY, TIME
 from nixel.safety.tables import ConfigError, Table, read
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
     from nixel.safety.units_config import GpioChip, SurveillanceUnit
 
 __all__ = ["ConfigError", "Deadlines", "Instrument", "load", "parse"]
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """More than `limit` missed deadlines within `window` seconds are a fault."""
-
-    limit: int
-    window: float
 
 
 @dataclass(frozen=True, slots=True)

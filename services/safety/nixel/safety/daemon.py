@@ -23,11 +23,13 @@ from typing import TYPE_CHECKING
 from nixel.safety import __version__
 from nixel.safety.config import ConfigError, load
 from nixel.safety.core import start, step
+from nixel.safety.deadlines import Punctuality
 from nixel.safety.events import EventLog
 from nixel.safety.fitted import fitted
 from nixel.safety.model import Event, Inputs, Stop
 from nixel.safety.notify import Notifier
 from nixel.safety.permissions import Policy
+from nixel.safety.realtime import lock_memory, prefer_us
 from nixel.safety.server import Server
 from nixel.safety.status import Snapshot
 from nixel.safety.units import Command
@@ -73,7 +75,6 @@ class Loop:
         self.instrument = instrument
         self.state: State = start(clock())
         self.ticks = 0
-        self.missed = 0
         self.ending = ""
         self._units = units
         self._server = server
@@ -82,6 +83,7 @@ class Loop:
         self._clock = clock
         self._sleep = sleep
         self._beats = 0
+        self._punctuality = Punctuality(instrument.deadlines)
         self._sinks = {output.name: output.sink for output in instrument.core.outputs}
 
     def end(self, reason: str) -> None:
@@ -105,7 +107,7 @@ class Loop:
                 now = self._clock()
             late = int((now - deadline) / period)
             if late > 0:
-                self.missed += late
+                self._punctuality.miss(late, now)
                 deadline += late * period
             self.tick()
             deadline += period
@@ -122,14 +124,18 @@ class Loop:
         readings, faults = self._units.look()
         if not self._server.alive():
             faults["server"] = "the thread that serves the socket has ended; restart the daemon"
-        inputs = Inputs(readings, extra + self._server.take(), faults)
+        requests = extra + self._server.take()
         now = self._clock()
+        if late := self._punctuality.fault(now):
+            faults["deadlines"] = late
+        inputs = Inputs(readings, requests, faults)
         self.state, outputs, events = step(self.instrument.core, self.state, inputs, now)
         self._command(outputs)
         self.ticks += 1
-        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, self.missed)
+        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, self._punctuality.missed)
         self._server.publish(snapshot, outputs.replies, changed=bool(events))
-        self._log.put(events)
+        if events:
+            self._log.put(events)
         self._notifier.completed(now)
         for event in events:
             if event.kind == "transition":
@@ -175,14 +181,14 @@ def serve(arguments: argparse.Namespace) -> None:
             signal.signal(
                 number, lambda number, _: loop.end(f"the daemon ends ({signal.Signals(number).name})")
             )
-        realtime = prefer_us()
+        held = {"realtime": prefer_us(), "locked": lock_memory()}
         # Short turns, so that a busy thread cannot hold up the loop for longer than that.
         sys.setswitchinterval(0.0005)
         try:
             log.start()
             units.start()
             server.start()
-            log.put([Event(time.monotonic(), "start", "the safety daemon started", {"realtime": realtime})])
+            log.put([Event(time.monotonic(), "start", "the safety daemon started", held)])
             loop.tick()
             gc.collect()
             gc.freeze()
@@ -216,24 +222,6 @@ def take_down(units: Units, others: Mapping[str, Callable[[], None]]) -> None:
     if failures:
         what = "; ".join(failures)
         print(f"nixel-safetyd: not everything could be switched off and closed: {what}", file=sys.stderr)
-
-
-def prefer_us() -> bool:
-    """Ask for realtime scheduling of this thread and of those that it starts.
-
-    Without it the loop still runs, but a busy machine may make it miss deadlines and so trip.
-
-    Returns
-    -------
-    bool
-        Whether it was granted.
-    """
-    try:
-        # Threads of kernel drivers run at 50; we are not more important than the serial port.
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
-    except OSError:
-        return False
-    return True
 
 
 def listen(path: Path, stack: contextlib.ExitStack) -> socket.socket:

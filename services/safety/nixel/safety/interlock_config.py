@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
-from nixel.safety.declared import LONGEST_AGE, LONGEST_BYPASS, LONGEST_DISCREPANCY, LONGEST_TRIP_DELAY
+from nixel.safety.declared import (
+    LONGEST_AGE,
+    LONGEST_BYPASS,
+    LONGEST_DISCREPANCY,
+    LONGEST_TRIP_DELAY,
+    LONGEST_WINDOW,
+)
 from nixel.safety.model import (
     Boolean,
     Direction,
@@ -26,7 +32,6 @@ if TYPE_CHECKING:
     from nixel.safety.wiring import Wiring
 
 KINDS = ("limit", "rate", "boolean", "two-channel", "heartbeat")
-LONGEST_WINDOW = 600.0
 LONGEST_STANDSTILL = 3600.0
 LARGEST_FACTOR = 1e12
 # What is as dangerous in one direction as in the other, and so judged by its magnitude unless the file says otherwise.
