@@ -18,7 +18,7 @@ from pathlib import Path
 import varlink_idl
 
 from nixel.safety import interface, model, permissions, protocol, server
-from nixel.safety.config import Instrument
+from nixel.safety.config import Deadlines, Instrument
 from nixel.safety.core import start, step
 from nixel.safety.permissions import Peer, Policy
 from nixel.safety.proof import Prover
@@ -38,7 +38,7 @@ CORE = model.Config(
         model.Output("amplifier", "ac", ("coil", "stop"), after=("mains",)),
     ),
 )
-INSTRUMENT = Instrument(Path("station.toml"), CORE, "/nowhere", True, "", 365 * 86400.0)
+INSTRUMENT = Instrument(Path("station.toml"), CORE, "", Deadlines(), None, None, 365 * 86400.0)
 OPERATOR, STRANGER = Peer(7, 4000, frozenset({100})), Peer(8, 4001, frozenset())
 POLICY = Policy(4002, 100, "operators")
 SAFETY, SERVICE = (
