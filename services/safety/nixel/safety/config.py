@@ -127,7 +127,9 @@ def parse(document: Mapping[str, Any], file: Path, catalogue: ratings.Catalogue 
         deadlines=_deadlines(safety, period),
         surveillance=wiring.surveillance,
         gpio=wiring.gpio,
-        proof_interval=safety.quantity("proof_interval", DATES, "365 d", low=DATES["d"], high=3660 * DATES["d"])
+        proof_interval=safety.quantity(
+            "proof_interval", DATES, "365 d", low=DATES["d"], high=3660 * DATES["d"]
+        )
         if safety.has("proof_interval")
         else None,
     )
