@@ -92,8 +92,9 @@ def test_what_is_bypassed_lets_outputs_be_on_and_is_told_until_it_ends(daemon, u
     assert "for 600 s" in granted["text"]
     assert "its sensor is broken, seen by hand" in granted["text"]
     assert ended["text"] == "the bypass of coil-temperature ended: it was asked to end"
-    asked = events(daemon, "request")
-    assert [event["details"]["method"] for event in asked if event["details"].get("method")] == [
+    *asked, stopped = events(daemon, "request")
+    assert stopped["details"]["by"] == "the service manager"
+    assert [event["details"]["method"] for event in asked] == [
         *("Reset", "Arm", "AcquireLease", "Enable", "EndBypass")
     ]
     assert all(us(daemon) in event["details"]["by"] for event in asked)
