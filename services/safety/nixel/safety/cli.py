@@ -44,7 +44,10 @@ def parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="check the [safety] table of an instrument file")
     check.add_argument("file", type=Path, metavar="FILE")
     check.add_argument(
-        "--ratings", type=Path, metavar="FILE", help="what its sensors and parts are rated for, if not as shipped"
+        "--ratings",
+        type=Path,
+        metavar="FILE",
+        help="what its sensors and parts are rated for, if not as shipped",
     )
     commands.add_parser("explain", help="why the output is off, and what to do")
     return made
