@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nixel.safety.declared import LONGEST_AGE
-from nixel.safety.model import DEVICE_KIND, READBACK_KIND, START, Boolean, Config, Direction, Limit, Output
+from nixel.safety.model import (
+    CLOCK,
+    DEVICE_KIND,
+    READBACK_KIND,
+    START,
+    Boolean,
+    Config,
+    Direction,
+    Limit,
+    Output,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,7 +37,7 @@ _SOURCE = re.compile(r"(analog|digital):(0|[1-9][0-9]?)")
 _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S.*)?")
 _TIME = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
 _RATE = {"Hz": 1.0, "kHz": 1e3}
-_RESERVED = (START, DEVICE_KIND, READBACK_KIND, "surveillance", "server")
+_RESERVED = (START, CLOCK, DEVICE_KIND, READBACK_KIND, "surveillance", "server")
 
 
 class ConfigError(Exception):

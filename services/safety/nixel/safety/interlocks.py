@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nixel.safety import kinds
 from nixel.safety.model import (
+    CLOCK,
     DEVICE_KIND,
     ON_TIME_KIND,
     READBACK_KIND,
@@ -63,6 +64,9 @@ def assess(
         for output in config.outputs
         if output.on_time is not None
     ]
+    if not now >= state.last:
+        text = f"the clock went back from {state.last:g} s to {now:g} s; restart the safety daemon"
+        found.append(Verdict(CLOCK, DEVICE_KIND, healthy=False, message=text))
     found += [
         Verdict(name, DEVICE_KIND, healthy=False, message=text)
         for name, text in sorted((inputs.faults or {}).items())
@@ -109,7 +113,7 @@ def judge(
     complete = len(taken) == len(interlock.sources)
     age = max(now - reading.time for reading in taken) if complete else None
     # Whatever is forgotten must be seen anew; only the suspicion of a stuck channel is never forgotten.
-    nothing = Memory(stuck=before.stuck)
+    nothing = Memory(apart=before.apart, stuck=before.stuck)
     if gaps:
         text = f"{name}: {'; '.join(gaps)}"
         return Verdict(name, kind, healthy=False, message=text, unit=unit, age=age, gap=True), nothing
@@ -128,9 +132,17 @@ def judge(
 def _settle(
     interlock: Interlock, before: Memory, finding: Finding, age: float | None, now: float
 ) -> tuple[Verdict, Memory]:
-    """Apply the delays: of tripping, up to its bound, and of clearing."""
+    """Apply the delays: of tripping, up to its bound, and of clearing.
+
+    The delay of tripping counts from when it was first beyond, and anew only after it has been well for as long, so
+    that chatter cannot put it off.
+    """
     healthy, warning, message, memory = finding.well, finding.warning, finding.message, finding.memory
-    if finding.well and not before.healthy:
+    if finding.well and before.healthy and before.beyond is not None:
+        since = now if before.well is None else before.well
+        if now - since < interlock.trips_after:
+            memory = replace(memory, beyond=before.beyond, well=since)
+    elif finding.well and not before.healthy:
         since = now if before.well is None else before.well
         if now - since < interlock.clears_after:
             healthy, warning, memory = False, False, replace(memory, well=since)
@@ -223,7 +235,7 @@ def use(config: Config, state: State, now: float) -> dict[str, float]:
     dict
         Seconds, by the names of the outputs that have a longest time.
     """
-    passed = 0.0 if state.ticked is None else now - state.ticked
+    passed = 0.0 if state.ticked is None else max(0.0, now - state.ticked)
     used: dict[str, float] = {}
     for output in config.outputs:
         if output.on_time is None:

@@ -224,7 +224,8 @@ def _contacts(
         text = f"{interlock.name}: {open_} has tripped and {shut} has not"
         if stuck:
             text += f" for over {interlock.discrepancy * 1e3:.0f} ms; one of them is stuck"
-        return Finding(False, text, False, Memory(apart=apart, stuck=stuck))
+        text = _because(interlock.message, text)
+        return Finding(False, text, False, Memory(apart=apart, stuck=stuck), fault=stuck)
     if not good[0]:
         text = f"both channels of {interlock.name} have tripped"
         return Finding(False, interlock.message or text, False, Memory())
@@ -249,7 +250,8 @@ def _sensors(interlock: TwoSensors, before: Memory, difference: float, now: floa
 def _heartbeat(interlock: Heartbeat, before: Memory, reading: Reading, now: float) -> Finding:
     value, changed = reading.value, before.changed
     if before.value is not None and value != before.value:
-        changed = reading.time
+        # A reading a little ahead of the tick must not count for longer than any other.
+        changed = min(reading.time, now)
     memory = Memory(value=value, changed=changed)
     if changed is not None and now - changed <= interlock.interval:
         return Finding(True, "", value, memory)
