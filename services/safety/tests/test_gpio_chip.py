@@ -117,7 +117,7 @@ def test_a_line_that_cannot_be_had_is_named_and_the_others_are_given_back(factor
 
 
 def test_without_a_chip_it_is_a_fault_that_says_so():
-    with pytest.raises(LinesError, match="^cannot be opened: "):
+    with pytest.raises(LinesError, match=r"^cannot be opened: "):
         ChipLines.open(CHIP)
 
 
@@ -130,12 +130,11 @@ def test_without_the_libraries_it_says_what_to_install(monkeypatch):
 class Lgpio:
     """What lgpio tells of the chips of a machine."""
 
-    class error(Exception):  # noqa: N801  as lgpio calls it
+    class error(Exception):  # noqa: N801, N818  as lgpio calls it
         pass
 
-    chips = {0: ("gpiochip0", "pinctrl-bcm2711"), 1: ("gpiochip1", "raspberrypi-exp-gpio")}
-
     def __init__(self):
+        self.chips = {0: ("gpiochip0", "pinctrl-bcm2711"), 1: ("gpiochip1", "raspberrypi-exp-gpio")}
         self.open = set()
 
     def gpiochip_open(self, number):
