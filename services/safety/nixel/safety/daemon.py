@@ -157,7 +157,7 @@ def serve(arguments: argparse.Namespace) -> None:
     StartError
         If the socket, the event log or the group cannot be had.
     """
-    instrument = load(arguments.instrument)
+    instrument = load(arguments.instrument, arguments.ratings)
     policy = _policy(arguments.operator_group, instrument.operator_group)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(listen(arguments.socket, stack))
@@ -318,6 +318,12 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--instrument", type=Path, required=True, metavar="FILE", help="the instrument's TOML file"
+    )
+    made.add_argument(
+        "--ratings",
+        type=Path,
+        metavar="FILE",
+        help="what this instrument's sensors and parts are rated for, instead of the shipped catalogue",
     )
     made.add_argument(
         "--socket", type=Path, required=True, metavar="PATH", help="where to listen for clients"

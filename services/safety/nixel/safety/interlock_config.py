@@ -29,7 +29,8 @@ KINDS = ("limit", "rate", "boolean", "two-channel", "heartbeat")
 LONGEST_WINDOW = 600.0
 LONGEST_STANDSTILL = 3600.0
 LARGEST_FACTOR = 1e12
-LARGEST_POWER = 4.0
+# What is as dangerous in one direction as in the other, and so judged by its magnitude unless the file says otherwise.
+BOTH_WAYS = ("A", "V", "T", "T/s")
 
 _COMMON = ("kind", "max_age", "message", "trips_after", "clears_after", "bypass", "emergency_stop")
 
@@ -95,14 +96,15 @@ class Reader:
                 return self._heartbeat(table, name)
 
     def _limit(self, table: Table, name: str) -> Limit:
-        levels = ("unit", "trip", "warn", "direction", "hysteresis", "factor", "power")
+        levels = ("unit", "trip", "warn", "direction", "hysteresis", "factor", "power", "magnitude")
         table.only((*_COMMON, "source", *levels, "frozen_after", "sensor", "part"))
         unit = table.choice("unit", UNITS)
         trip = table.quantity("trip", LEVELS[unit], f"60 {unit}")
         warn = table.quantity("warn", LEVELS[unit], f"50 {unit}") if table.has("warn") else None
         direction = Direction(table.choice("direction", tuple(Direction), default=Direction.ABOVE))
-        if warn is not None and (warn >= trip if direction is Direction.ABOVE else warn <= trip):
-            side = "below" if direction is Direction.ABOVE else "above"
+        above = direction is Direction.ABOVE
+        if warn is not None and (warn >= trip if above else warn <= trip):
+            side = "below" if above else "above"
             raise table.wrong(
                 "warn", f"a level {side} trip = {trip:g} {unit}, so that it warns before it trips"
             )
@@ -118,7 +120,8 @@ class Reader:
             direction=direction,
             hysteresis=hysteresis,
             factor=table.number("factor", 0.0, LARGEST_FACTOR, default=1.0),
-            power=table.number("power", 0.0, LARGEST_POWER) if table.has("power") else None,
+            power=table.integer("power", 1, 2, default=1),
+            magnitude=table.boolean("magnitude", default=above and unit in BOTH_WAYS),
             frozen_after=self._frozen_after(table),
             **self._common(table),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -120,9 +119,29 @@ def look(interlock: Interlock, before: Memory, readings: tuple[Reading, ...], no
         return _sensors(interlock, before, values[0] - values[1], now)
     if isinstance(interlock, Limit):
         return _unfrozen(
-            interlock, before, readings[0], _level(interlock, before, _judged(interlock, values[0]))
+            interlock, before, readings[0], _level(interlock, before, judged(interlock, values[0]))
         )
     return _unfrozen(interlock, before, readings[0], _rate(interlock, before, values[0], readings[0].time))
+
+
+def judged(interlock: Limit, value: float) -> float:
+    """Give the quantity that a limit judges.
+
+    Parameters
+    ----------
+    interlock
+        The limit.
+    value
+        What its source reads.
+
+    Returns
+    -------
+    float
+        In the unit of the limit; infinite where it is too large for a number.
+    """
+    size = abs(value) if interlock.magnitude else value
+    # Not `**`, which raises where a product is infinite.
+    return interlock.factor * (size * size if interlock.power == 2 else size)
 
 
 def _contact(interlock: Boolean, reading: Reading) -> Finding:
@@ -132,21 +151,10 @@ def _contact(interlock: Boolean, reading: Reading) -> Finding:
     return Finding(False, interlock.message or text, reading.value, Memory())
 
 
-def _judged(interlock: Limit, value: float) -> float:
-    """Give what is judged of a reading; one too large for a number is infinite."""
-    try:
-        return interlock.factor * (value if interlock.power is None else abs(value) ** interlock.power)
-    except OverflowError:
-        return math.inf
-
-
 def _level(interlock: Limit, before: Memory, value: float) -> Finding:
     sign = 1.0 if interlock.direction is Direction.ABOVE else -1.0
     side = f"or {interlock.direction}"
     found = f"{interlock.name} is {value:g} {interlock.unit}"
-    if not math.isfinite(value):
-        text = f"{interlock.name}: {interlock.source} gives a number too large to make sense"
-        return Finding(False, text, value, Memory(), fault=True)
     trip = sign * interlock.trip - (0.0 if before.healthy else interlock.hysteresis)
     if sign * value >= sign * interlock.trip:
         text = f"{found}, at {side} its limit of {interlock.trip:g} {interlock.unit}"
@@ -200,7 +208,7 @@ def _unfrozen(interlock: Limit | Rate, before: Memory, reading: Reading, finding
     memory = replace(finding.memory, value=reading.value, changed=changed)
     if reading.time - changed < longest:
         return replace(finding, memory=memory)
-    still = f"has given exactly {reading.value:g} {interlock.unit} for {longest:g} s"
+    still = f"has given exactly {reading.value:g} for {longest:g} s"
     text = f"{interlock.name}: {interlock.source} {still}; it is frozen"
     return Finding(False, text, finding.value, memory, fault=True)
 

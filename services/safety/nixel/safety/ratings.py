@@ -75,7 +75,7 @@ class Catalogue:
         if not isinstance(name, str) or name not in self.sensors:
             raise table.wrong("sensor", f"a sensor of {self.file} ({', '.join(self.sensors)})")
         sensor = self.sensors[name]
-        converted = limit.factor != 1.0 or limit.power not in (None, 1.0)
+        converted = limit.factor != 1.0 or limit.power != 1
         if converted is (sensor.unit == limit.unit):
             # A factor between two values of one unit could only make little of what is much.
             wanted = "no factor and power" if converted else f"a factor that makes {limit.unit} of it"
@@ -84,7 +84,7 @@ class Catalogue:
         low, high, at = sensor.low, sensor.high, limit.trip
         if converted:
             low, high = 0.0, max(abs(low), abs(high))
-            at = (max(at, 0.0) / limit.factor) ** (1.0 / (limit.power or 1.0))
+            at = (max(at, 0.0) / limit.factor) ** (1.0 / limit.power)
         if not low <= at <= high:
             reach = f"{sensor.low:g} to {sensor.high:g} {sensor.unit}"
             expected = f"a level that {name} can measure ({reach}, {self.file.name})"
