@@ -21,7 +21,7 @@ _DEFAULT = "127.0.0.1:5025"
 Panel = Annotated[
     Path, typer.Option("--panel", metavar="SOCKET", help="The socket of the virtual microscope's panel.")
 ]
-_PANEL = Path("/run/nixel-virtual/panel")
+_PANEL = Path("/run/nixel-virtual-panel/panel")
 
 
 def _panel(address: str) -> "ScpiConnection":
