@@ -185,7 +185,7 @@ def serve(arguments: argparse.Namespace) -> None:
             what = f"the event log {arguments.events} cannot be opened: {error.strerror}"
             msg = f"{what}. Name a file in a folder that exists and that user {os.getuid()} may write to."
             raise StartError(msg) from error
-        units = fitted(instrument, arguments.surveillance, arguments.panel)
+        units = fitted(instrument, arguments.surveillance, arguments.panel, arguments.thermal)
         server = Server(listener, instrument, policy, __version__, log.put)
         notifier = Notifier(os.environ)
         book = ProofBook(arguments.events and arguments.events.with_suffix(".proofs.json"))
@@ -343,6 +343,12 @@ def parser() -> argparse.ArgumentParser:
         "--panel",
         metavar="PATH",
         help="the socket of the virtual GPIO chip, instead of the file's; a real chip stays as it is",
+    )
+    made.add_argument(
+        "--thermal",
+        type=Path,
+        metavar="FOLDER",
+        help="the thermal zones of a simulated instrument; a real one has those of the kernel",
     )
     made.add_argument(
         "--events", type=Path, metavar="FILE", help="append the events to this file as JSON lines"
