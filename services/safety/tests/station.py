@@ -77,6 +77,10 @@ CALLS = (
         "method": f"{interface.SERVICE}.GetInterfaceDescription",
         "parameters": {"interface": interface.INTERFACE},
     },
+    {"method": f"{interface.SERVICE}.GetInterfaceDescription", "parameters": {"interface": "org.example"}},
+    {"method": f"{interface.SERVICE}.GetInterfaceDescription"},
+    {"method": f"{interface.SERVICE}.Nothing"},
+    {"method": "org.example.Nothing"},
 )
 _NUMBERS = itertools.count()
 
