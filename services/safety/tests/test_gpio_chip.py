@@ -108,7 +108,7 @@ def test_closing_goes_on_when_a_line_fails_and_leaves_nothing_to_the_next(factor
     monkeypatch.setattr(factory, "close", close)
     for pin in factory.pins.values():
         monkeypatch.setattr(pin, "close", fail)
-    with pytest.raises(LinesError, match="does not take its lines back: .*No such device"):
+    with pytest.raises(LinesError, match=r"does not take its lines back: .*No such device"):
         lines.close()
     assert closed == ["pin"] * 9 + ["factory"]
     assert not factory.pins
