@@ -23,11 +23,15 @@ from typing import TYPE_CHECKING
 from nixel.safety import __version__
 from nixel.safety.config import ConfigError, load
 from nixel.safety.core import start, step
+from nixel.safety.deadlines import Punctuality
 from nixel.safety.events import EventLog
 from nixel.safety.fitted import fitted
 from nixel.safety.model import Event, Inputs, Stop
 from nixel.safety.notify import Notifier
 from nixel.safety.permissions import Policy
+from nixel.safety.proof import Prover
+from nixel.safety.proofbook import ProofBook
+from nixel.safety.realtime import lock_memory, prefer_us
 from nixel.safety.server import Server
 from nixel.safety.status import Snapshot
 from nixel.safety.units import Command
@@ -58,6 +62,8 @@ class Loop:
         The parts, not started yet.
     clock, sleep
         The monotonic clock and how to wait on it.
+    book
+        Keeps the proofs.
     """
 
     def __init__(
@@ -69,11 +75,11 @@ class Loop:
         notifier: Notifier,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        book: ProofBook | None = None,
     ) -> None:
         self.instrument = instrument
         self.state: State = start(clock())
         self.ticks = 0
-        self.missed = 0
         self.ending = ""
         self._units = units
         self._server = server
@@ -82,6 +88,9 @@ class Loop:
         self._clock = clock
         self._sleep = sleep
         self._beats = 0
+        self._book = ProofBook(None) if book is None else book
+        self._prover = Prover(instrument.core, self._book.load())
+        self._punctuality = Punctuality(instrument.deadlines)
         self._sinks = {output.name: output.sink for output in instrument.core.outputs}
 
     def end(self, reason: str) -> None:
@@ -105,7 +114,7 @@ class Loop:
                 now = self._clock()
             late = int((now - deadline) / period)
             if late > 0:
-                self.missed += late
+                self._punctuality.miss(late, now)
                 deadline += late * period
             self.tick()
             deadline += period
@@ -122,22 +131,31 @@ class Loop:
         readings, faults = self._units.look()
         if not self._server.alive():
             faults["server"] = "the thread that serves the socket has ended; restart the daemon"
-        inputs = Inputs(readings, extra + self._server.take(), faults)
+        requests = extra + self._server.take()
         now = self._clock()
+        if late := self._punctuality.fault(now):
+            faults["deadlines"] = late
+        proof = self._prover.step(self.state, readings, self._server.take_proofs(), now, time.time())
+        inputs = Inputs(readings, requests, {**faults, **proof.faults})
         self.state, outputs, events = step(self.instrument.core, self.state, inputs, now)
-        self._command(outputs)
+        self._command(outputs, withheld=proof.withheld)
         self.ticks += 1
-        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, self.missed)
-        self._server.publish(snapshot, outputs.replies, changed=bool(events))
-        self._log.put(events)
+        missed, proofs = self._punctuality.missed, self._prover.proofs
+        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, missed, proofs)
+        events += proof.events
+        self._server.publish(snapshot, outputs.replies + proof.replies, changed=bool(events))
+        if proof.events:
+            self._book.put(proofs)
+        if events:
+            self._log.put(events)
         self._notifier.completed(now)
         for event in events:
             if event.kind == "transition":
                 self._notifier.send(f"STATUS={event.text}")
 
-    def _command(self, outputs: Outputs) -> None:
+    def _command(self, outputs: Outputs, *, withheld: bool) -> None:
         # Only here, after the whole tick has been evaluated: the heartbeat is the proof of that.
-        self._beats += outputs.permitted
+        self._beats += outputs.permitted and not withheld
         on = frozenset(self._sinks[name] for name in outputs.on)
         self._units.command(Command(on, outputs.permitted, self._beats))
 
@@ -168,21 +186,23 @@ def serve(arguments: argparse.Namespace) -> None:
             msg = f"{what}. Name a file in a folder that exists and that user {os.getuid()} may write to."
             raise StartError(msg) from error
         units = fitted(instrument, arguments.surveillance, arguments.panel, arguments.thermal)
-        server = Server(listener, instrument, policy, __version__)
+        server = Server(listener, instrument, policy, __version__, log.put)
         notifier = Notifier(os.environ)
-        loop = Loop(instrument, units, server, log, notifier)
+        book = ProofBook(arguments.events and arguments.events.with_suffix(".proofs.json"))
+        loop = Loop(instrument, units, server, log, notifier, book=book)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(
                 number, lambda number, _: loop.end(f"the daemon ends ({signal.Signals(number).name})")
             )
-        realtime = prefer_us()
+        held = {"realtime": prefer_us(), "locked": lock_memory()}
         # Short turns, so that a busy thread cannot hold up the loop for longer than that.
         sys.setswitchinterval(0.0005)
         try:
             log.start()
+            book.start()
             units.start()
             server.start()
-            log.put([Event(time.monotonic(), "start", "the safety daemon started", {"realtime": realtime})])
+            log.put([Event(time.monotonic(), "start", "the safety daemon started", held)])
             loop.tick()
             gc.collect()
             gc.freeze()
@@ -193,7 +213,11 @@ def serve(arguments: argparse.Namespace) -> None:
             notifier.send("STOPPING=1")
             take_down(
                 units,
-                {"server": lambda: server.close(timeout=0.5), "event log": lambda: log.close(timeout=1.0)},
+                {
+                    "server": lambda: server.close(timeout=0.5),
+                    "book of proofs": lambda: book.close(timeout=0.5),
+                    "event log": lambda: log.close(timeout=1.0),
+                },
             )
 
 
@@ -216,24 +240,6 @@ def take_down(units: Units, others: Mapping[str, Callable[[], None]]) -> None:
     if failures:
         what = "; ".join(failures)
         print(f"nixel-safetyd: not everything could be switched off and closed: {what}", file=sys.stderr)
-
-
-def prefer_us() -> bool:
-    """Ask for realtime scheduling of this thread and of those that it starts.
-
-    Without it the loop still runs, but a busy machine may make it miss deadlines and so trip.
-
-    Returns
-    -------
-    bool
-        Whether it was granted.
-    """
-    try:
-        # Threads of kernel drivers run at 50; we are not more important than the serial port.
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
-    except OSError:
-        return False
-    return True
 
 
 def listen(path: Path, stack: contextlib.ExitStack) -> socket.socket:
