@@ -116,7 +116,8 @@ def judge(
     nothing = Memory(apart=before.apart, stuck=before.stuck)
     if gaps:
         text = f"{name}: {'; '.join(gaps)}"
-        return Verdict(name, kind, healthy=False, message=text, unit=unit, age=age, gap=True), nothing
+        early = not complete
+        return Verdict(name, kind, False, text, unit=unit, age=age, gap=True, early=early), nothing
     contact = isinstance(interlock, Boolean | TwoContacts)
     for source, reading in zip(interlock.sources, taken, strict=True):
         if contact and not _is_bool(reading.value):
@@ -154,7 +155,9 @@ def _settle(
             healthy, warning, memory = True, True, replace(memory, beyond=since)
     memory = replace(memory, healthy=healthy, warning=warning)
     kind, unit = kinds.word(interlock), kinds.unit(interlock)
-    return Verdict(interlock.name, kind, healthy, message, warning, finding.value, unit, age), memory
+    shown = finding.value
+    verdict = Verdict(interlock.name, kind, healthy, message, warning, shown, unit, age, early=finding.early)
+    return verdict, memory
 
 
 def judge_readback(
@@ -184,7 +187,8 @@ def judge_readback(
     age = None if reading is None else now - reading.time
     gap = _gap(f"readback:{output.sink}", reading, output.readback_within, now)
     if reading is None or gap:
-        return Verdict(name, READBACK_KIND, healthy=False, message=f"{name}: {gap}", age=age, gap=True)
+        text, early = f"{name}: {gap}", reading is None
+        return Verdict(name, READBACK_KIND, healthy=False, message=text, age=age, gap=True, early=early)
     value, message = reading.value, ""
     if not _is_bool(value):
         message = f"{name}: the reply makes no sense"

@@ -43,6 +43,8 @@ class Finding:
         Whether it is beyond its warning level.
     fault
         Whether what is wrong is not the quantity but how it is measured, so that no delay is allowed for.
+    early
+        Whether too little has been seen yet to judge.
     """
 
     well: bool
@@ -51,6 +53,7 @@ class Finding:
     memory: Memory
     warning: bool = False
     fault: bool = False
+    early: bool = False
 
 
 def word(interlock: Interlock) -> str:
@@ -193,7 +196,7 @@ def _rate(interlock: Rate, before: Memory, value: float, time: float) -> Finding
         text = (
             f"{interlock.name} has not been watched for {interlock.window:g} s yet, so its rate is not known"
         )
-        return Finding(False, text, speed, memory, fault=True)
+        return Finding(False, text, speed, memory, fault=True, early=True)
     return Finding(True, "", speed, memory)
 
 
@@ -257,7 +260,7 @@ def _heartbeat(interlock: Heartbeat, before: Memory, reading: Reading, now: floa
         return Finding(True, "", value, memory)
     still = f"has not changed for {interlock.interval * 1e3:.0f} ms"
     text = f"{interlock.name}: {interlock.source} {still}"
-    return Finding(False, _because(interlock.message, text), value, memory)
+    return Finding(False, _because(interlock.message, text), value, memory, early=changed is None)
 
 
 def _because(message: str, text: str) -> str:

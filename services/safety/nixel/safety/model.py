@@ -299,8 +299,9 @@ class State:
 class Verdict:
     """What a tick found of one interlock, readback, on-time or device.
 
-    `gap` is true where there was no fresh reading to judge; `value`, `unit` and `age` are `None` where they
-    do not apply. A bypassed interlock says what it finds like any other, and forbids nothing.
+    `gap` is true where there was no fresh reading to judge, `early` where too little has been seen yet to judge;
+    `value`, `unit` and `age` are `None` where they do not apply. A bypassed interlock says what it finds like any
+    other, and forbids nothing.
     """
 
     name: str
@@ -312,6 +313,7 @@ class Verdict:
     unit: str | None = None
     age: float | None = None
     gap: bool = False
+    early: bool = False
     bypassed: bool = False
 
     @property

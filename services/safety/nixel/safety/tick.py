@@ -70,13 +70,13 @@ class Tick:
                 self.latch(verdict)
 
     def waiting_for(self, verdict: Verdict) -> bool:
-        """Whether this is only a source that has not answered yet so shortly after the start.
+        """Whether this only has not been seen for long enough yet so shortly after the start.
 
         The fault is latched anyway; this keeps its list of causes to what went wrong.
         """
         first = self.state.causes[0] if self.state.causes else None
         starting = first is not None and first.name == START and self.now - first.time < _START_GRACE
-        return starting and verdict.gap and verdict.age is None
+        return starting and verdict.early
 
     def latch(self, verdict: Verdict) -> None:
         """Go to FAULT, or add a cause to the latched one."""
