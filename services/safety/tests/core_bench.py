@@ -37,7 +37,7 @@ def instrument(*outputs, interlocks=(COIL, DOOR, ESTOP)):
 def plain(judged):
     """Hold that a judgement is of the types that it says, and give it back."""
     verdict, memory = judged
-    flags = (verdict.healthy, verdict.warning, verdict.gap, verdict.bypassed)
+    flags = (verdict.healthy, verdict.warning, verdict.gap, verdict.early, verdict.bypassed)
     assert all(type(flag) is bool for flag in (*flags, memory.healthy, memory.warning, memory.stuck))
     assert type(verdict.message) is str
     return judged

@@ -10,6 +10,7 @@ import pytest
 from core_bench import AMPLIFIER, COIL, DOOR, ESTOP, instrument
 
 from nixel.safety import declared
+from nixel.safety.declared import Deadlines
 from nixel.safety.model import (
     Boolean,
     Config,
@@ -203,6 +204,20 @@ def test_what_an_output_needs_and_what_needs_it_at_any_remove():
     }
 
 
+def test_how_many_deadlines_may_be_missed_is_bounded():
+    assert (Deadlines().limit, Deadlines().window) == (10, 1.0)
+    for limit in (0, 100):
+        assert Deadlines(limit=limit).limit == limit
+    for limit in (-1, 101):
+        with pytest.raises(ValueError, match=rf"^limit is {limit}, expected 0 to 100 missed deadlines$"):
+            Deadlines(limit=limit)
+    for window in (0.1, 60.0):
+        assert Deadlines(window=window).window == window
+    for window in (0.09, 60.1, math.nan):
+        with pytest.raises(ValueError, match=rf"^window is {window:g} s, expected 0\.1 to 60 s$"):
+            Deadlines(window=window)
+
+
 def test_the_bounds_that_no_declaration_can_weaken():
     """Changing one of these is a decision about safety, so that it is made here as well."""
     assert declared.LONGEST_TRIP_DELAY == 0.05
@@ -213,3 +228,5 @@ def test_the_bounds_that_no_declaration_can_weaken():
     assert declared.LONGEST_BYPASS == 3600.0
     assert declared.LONGEST_LEASE == 10.0
     assert declared.LONGEST_PERIOD == 0.1
+    assert declared.MOST_MISSED == 100
+    assert (declared.SHORTEST_COUNT, declared.LONGEST_COUNT) == (0.1, 60.0)

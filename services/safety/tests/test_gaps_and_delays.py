@@ -81,6 +81,7 @@ def test_every_kind_is_at_fault_at_once_without_a_fresh_and_sensible_reading_of_
         present = {source: reading for source, reading in readings.items() if reading is not None}
         verdict, after = judge(interlock, memory, present, NOW)
         assert (verdict.healthy, verdict.warning, verdict.gap) == (False, False, absent)
+        assert verdict.early == (gap == "missing")
         assert verdict.message.startswith(f"it: {broken} gives no " if not absent else "it: ")
         assert broken in verdict.message
         assert after == Memory()

@@ -193,6 +193,7 @@ def ramp(interlock, speed, seconds=3.0, memory=None, begin=10.0, value=20.0):
 def test_a_rate_is_not_known_and_so_unhealthy_until_it_has_been_watched_for_its_window():
     found, _ = ramp(DRIFT, 0.0)
     assert [verdict.healthy for verdict in found] == [False] * 8 + [True] * 17
+    assert [verdict.early for verdict in found] == [True] * 8 + [False] * 17
     text = "drift has not been watched for 1 s yet, so its rate is not known"
     assert {verdict.message for verdict in found} == {text, ""}
     assert {(verdict.value, verdict.unit, verdict.kind) for verdict in found} == {(0.0, "K/s", "rate")}
@@ -220,6 +221,7 @@ def test_a_rate_that_is_not_known_is_no_matter_of_delay():
 )
 def test_a_rate_trips_at_its_speed_in_its_sense(sense, speed, trips):
     found, _ = ramp(replace(DRIFT, sense=sense), speed)
+    assert not found[-1].early
     assert {verdict.healthy for verdict in found[8:]} == {not trips}
     if abs(speed) != 9.0:
         assert found[-1].value == pytest.approx(abs(speed))

@@ -145,6 +145,7 @@ def test_a_heartbeat_must_keep_changing(values):
     old, new = values
     verdict, memory = seen(BEAT, old, Memory(), 10.0)
     assert not verdict.healthy, "nothing has changed yet"
+    assert verdict.early
     verdict, memory = seen(BEAT, new, memory, 10.1)
     assert verdict.healthy
     assert (verdict.kind, verdict.unit, verdict.value, verdict.message) == ("heartbeat", None, new, "")
@@ -153,6 +154,7 @@ def test_a_heartbeat_must_keep_changing(values):
     verdict, memory = seen(BEAT, new, memory, 10.61)
     assert not verdict.healthy
     assert (verdict.message, verdict.value) == ("daq: digital:0 has not changed for 500 ms", new)
+    assert not verdict.early
     verdict, memory = seen(BEAT, old, memory, 20.0)
     assert verdict.healthy
 

@@ -14,6 +14,7 @@ from nixel.safety.model import (
     Arm,
     Cause,
     Disable,
+    Disconnect,
     Enable,
     Mode,
     Output,
@@ -101,11 +102,14 @@ def test_a_readback_that_is_missing_or_too_old_is_a_gap():
     none = judge_readback(AMPLIFIER, None, True, NOW, NOW)
     assert none.message == "amplifier readback: no reading from readback:ac yet"
     assert (none.healthy, none.gap, none.age, none.kind, none.value) == (False, True, None, "readback", None)
+    assert none.early is True
     old = judge_readback(AMPLIFIER, Reading(True, NOW - 0.5), True, NOW - 9.0, NOW)
     assert old.message == (
         "amplifier readback: the last reading from readback:ac is 500 ms old, at most 250 ms is allowed"
     )
     assert (old.healthy, old.gap, old.age, old.name) == (False, True, 0.5, "amplifier readback")
+    assert old.early is False
+    assert all(type(verdict.healthy) is bool and verdict.gap is True for verdict in (none, old))
 
 
 @pytest.mark.parametrize("value", [None, 1.0, 0.0])
@@ -137,6 +141,14 @@ def test_a_lease_is_told_when_it_begins_and_however_it_ends():
     bench.tick(after=1.0)
     text = "'a scan' was silent for longer than 1000 ms, so its lease ended"
     assert told(bench, "lease") == (text, {"name": "a scan", "held": False})
+
+
+def test_the_end_of_a_connection_is_the_end_of_its_lease():
+    bench = Bench().armed()
+    bench.tick(Disconnect(HOLDER, 1))
+    text = "the connection of 'a scan' closed, and with it its lease ended"
+    assert told(bench, "lease") == (text, {"name": "a scan", "held": False})
+    assert bench.state.lease is None
 
 
 def test_a_refused_lease_says_what_can_be_had():
