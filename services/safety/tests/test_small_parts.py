@@ -15,7 +15,7 @@ import pytest
 
 import nixel.safety
 from nixel.safety import events as events_module
-from nixel.safety.events import EventLog, finite, line, stamp
+from nixel.safety.events import EventLog, finite, record, stamp
 from nixel.safety.model import Cause, Event, Mode, State, Verdict
 from nixel.safety.notify import Notifier
 from nixel.safety.status import what_to_do
@@ -99,8 +99,7 @@ def test_without_a_file_nothing_is_kept():
 
 
 def test_a_line_has_the_wall_clock_time_in_utc():
-    record = json.loads(line(1_700_000_000.25, event("µ", n=1)))
-    assert record == {
+    assert json.loads(record(1_700_000_000.25, event("µ", n=1))) == {
         "time": "2023-11-14T22:13:20.250Z",
         "monotonic": 1.0,
         "kind": "cause",

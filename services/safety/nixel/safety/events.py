@@ -1,8 +1,13 @@
-"""The event log: JSON lines, only ever appended to, by a thread that the control loop never waits for."""
+"""The event log: sealed JSON lines, only ever appended to, by a thread that the control loop never waits for.
+
+How the lines are sealed, and what that shows, stands in `nixel.safety.chain`.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import errno
+import fcntl
 import json
 import os
 import sys
@@ -11,17 +16,24 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from nixel.safety import chain
+from nixel.safety.model import Event
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from nixel.safety.model import Event
-
 CAPACITY = 4096
+RETRY = 1.0  # s between two attempts to write to a disk that takes nothing
+_WINDOW = 64 * 1024  # bytes from the end in which the last sealed line nearly always stands
 
 
 class EventLog:
-    """An append-only file of events.
+    """An append-only file of sealed events.
+
+    A log that is there already is gone on with, after whatever its last line is: a whole one, one that a power
+    cut tore (which is then reported by an event of kind "torn"), or one of a daemon that did not seal (whose lines
+    are sealed as they stand).
 
     Parameters
     ----------
@@ -31,14 +43,18 @@ class EventLog:
     Raises
     ------
     OSError
-        If the file cannot be opened for appending.
+        If the file cannot be opened for reading and appending, or another daemon writes to it.
     """
 
     def __init__(self, path: Path | None) -> None:
         self.dropped = 0
         self._path = path
-        self._file = None if path is None else os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        self._file = None if path is None else _open(path)
         self._queue: deque[tuple[float, Event]] = deque()
+        self._batch: list[tuple[float, Event]] = []
+        self._latest = (
+            ""  # the hash that the next line continues; empty until the file's end has been looked at
+        )
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
@@ -67,7 +83,7 @@ class EventLog:
         self._wake.set()
 
     def close(self, timeout: float) -> None:
-        """Write what is left and end the thread.
+        """Write what is left, end the thread and let go of the file.
 
         Parameters
         ----------
@@ -78,11 +94,16 @@ class EventLog:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
+        if self._file is not None and not self._thread.is_alive():
+            os.close(self._file)
+            self._file = None
+
+    # --- in the thread ---
 
     def _run(self) -> None:
         complained = False
         while True:
-            self._wake.wait()
+            self._wake.wait(RETRY if self._batch else None)
             self._wake.clear()
             stopping = self._stopping
             try:
@@ -91,30 +112,83 @@ class EventLog:
             except OSError as error:
                 # The disk may come back; the safety of the instrument does not depend on it.
                 if not complained:
-                    print(
-                        f"nixel-safetyd: the event log {self._path} cannot be written: {error}",
-                        file=sys.stderr,
-                    )
+                    _say(f"the event log {self._path} cannot be written: {error}")
                 complained = True
+                self._latest = ""  # part of a line may have got there
             if stopping:
+                if self._latest:
+                    _say(f"the event log {self._path} ends with the hash {self._latest}")
                 return
 
     def _write(self) -> None:
-        lines = []
-        while self._queue:
-            lines.append(line(*self._queue.popleft()))
-        if self.dropped:
+        while self._queue and len(self._batch) < CAPACITY:
+            self._batch.append(self._queue.popleft())
+        if self.dropped and not self._queue:
             lost, self.dropped = self.dropped, 0
-            lines.append(
-                json.dumps({"kind": "lost", "text": f"{lost} events came too fast to be written"}) + "\n"
-            )
-        if lines and self._file is not None:
-            os.write(self._file, "".join(lines).encode())
-            os.fsync(self._file)
+            text = f"{lost} events came too fast to be written"
+            self._batch.append((time.time(), Event(time.monotonic(), "lost", text, {"events": lost})))
+        if not self._batch or self._file is None:
+            return
+        content, latest = b"", self._latest
+        if not latest:  # the first time, and after a write that failed
+            latest, content = _go_on(self._file)
+        for wall, event in self._batch:
+            sealed, latest = chain.seal(latest, record(wall, event))
+            content += sealed.encode()
+        while content:
+            content = content[os.write(self._file, content) :]
+        os.fsync(self._file)
+        if not self._latest:
+            _say(f"the event log {self._path} goes on; its latest hash is {latest}")
+        self._latest = latest
+        self._batch.clear()
 
 
-def line(wall: float, event: Event) -> str:
-    """Write an event as one line of JSON.
+def _open(path: Path) -> int:
+    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        # Two writers would each continue the same line. The kernel lets go of the lock when its holder dies.
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(file)
+        raise OSError(errno.EBUSY, "another safety daemon writes to it") from error
+    return file
+
+
+def _go_on(file: int) -> tuple[str, bytes]:
+    """Look at the end of a log; give the hash to continue, and what to write before the next event."""
+    size = os.fstat(file).st_size
+    window = _WINDOW
+    while True:
+        began = max(0, size - window)
+        content = os.pread(file, size - began, began)
+        end = chain.end(content)
+        if end is not None or began == 0:
+            break
+        window *= 8
+    if end is None:
+        # Nothing is sealed yet: whatever is there is sealed as it stands.
+        closing = b"" if content.endswith(b"\n") or not content else b"\n"
+        return chain.fingerprint(content + closing), closing
+    if not end.torn:
+        return end.digest, end.closing
+    details: dict[str, str | float | bool | None] = {
+        "bytes": len(end.torn),
+        "sha256": chain.fingerprint(end.torn),
+    }
+    text = f"the last line was torn, as a power cut does; {len(end.torn)} bytes of it are left"
+    sealed, digest = chain.seal(
+        end.digest, record(time.time(), Event(time.monotonic(), chain.TORN, text, details))
+    )
+    return digest, end.closing + sealed.encode()
+
+
+def _say(text: str) -> None:
+    print(f"nixel-safetyd: {text}", file=sys.stderr, flush=True)
+
+
+def record(wall: float, event: Event) -> str:
+    """Write an event as JSON, on one line.
 
     Parameters
     ----------
@@ -126,16 +200,17 @@ def line(wall: float, event: Event) -> str:
     Returns
     -------
     str
-        With the newline.
+        Without a newline, and not sealed.
     """
-    record = {
+    content = {
         "time": stamp(wall),
         "monotonic": round(event.time, 6),
         "kind": event.kind,
         "text": event.text,
         "details": {key: finite(value) for key, value in event.details.items()},
     }
-    return json.dumps(record, ensure_ascii=False) + "\n"
+    # A file name that is no UTF-8 must not stop the log.
+    return json.dumps(content, ensure_ascii=False).encode(errors="replace").decode()
 
 
 def stamp(wall: float) -> str:
