@@ -12,7 +12,8 @@
 
   # A file system of which only the unit's own folders can be written, and devices that are none.
   ProtectSystem = "strict";
-  # With ProtectProc= and the like systemd leaves all of /run out of that; a unit's own RuntimeDirectory= stays writable.
+  # With ProtectProc= and the like systemd leaves all of /run out of that; a unit's own
+  # RuntimeDirectory= stays writable.
   ReadOnlyPaths = [ "/run" ];
   ProtectHome = true;
   PrivateTmp = true;

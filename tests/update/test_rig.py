@@ -8,6 +8,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import installs
 import pytest
 import systems
 from machine import MachineError
@@ -196,6 +197,7 @@ def test_a_stick_is_plugged_in_and_pulled(lab, target):
     assert machine.read(place / "greeting") == "spoilt\n"
     machine.pull("usb")
     assert machine.attempt(f"test -e {place}/greeting").returncode == 1
+    installs.discard(lab, "usb")
 
 
 def test_a_big_closure_of_which_little_is_new(lab, target, old):

@@ -47,7 +47,13 @@ STATES = {
     Mode.FAULT: State(Mode.FAULT, (Cause("coil", 1.0, "it was hot"),), lease=LEASE, off_reason="it was hot"),
     Mode.SAFE: State(Mode.SAFE, lease=LEASE),
     Mode.ARMED: State(Mode.ARMED, lease=LEASE),
-    Mode.ENERGISED: State(Mode.ENERGISED, on=frozenset({"amplifier"}), lease=LEASE, switched=NOW - 10),
+    Mode.ENERGISED: State(
+        Mode.ENERGISED,
+        on=frozenset({"amplifier"}),
+        wanted=frozenset({"amplifier"}),
+        lease=LEASE,
+        started=NOW - 10,
+    ),
 }
 
 COMMANDS = {
@@ -246,9 +252,9 @@ def test_an_age_of_exactly_the_maximum_is_fresh_enough_and_a_readback_may_take_e
     coil, amplifier = replace(TEMPERATURE, max_age=0.125), replace(CONFIG.outputs[0], readback_within=0.25)
     config = replace(CONFIG, interlocks=(coil, STOP_CHAIN), outputs=(amplifier,))
     found = readings(analog_0=Reading(25.0, NOW - 0.125), readback_ac=Reading(True, NOW))
-    state, _, _ = step(config, replace(STATES[Mode.SAFE], switched=NOW - 0.25), Inputs(found), NOW)
+    state, _, _ = step(config, replace(STATES[Mode.SAFE], started=NOW - 0.25), Inputs(found), NOW)
     assert state.mode is Mode.SAFE
-    state, _, _ = step(config, replace(STATES[Mode.SAFE], switched=NOW - 0.26), Inputs(found), NOW)
+    state, _, _ = step(config, replace(STATES[Mode.SAFE], started=NOW - 0.26), Inputs(found), NOW)
     assert state.mode is Mode.FAULT
 
 
@@ -263,11 +269,11 @@ def test_an_unexplained_contact_is_explained():
 
 @pytest.mark.parametrize("on", [True, False])
 def test_an_output_that_does_not_follow_its_command_is_a_fault(on):
-    before = replace(STATES[Mode.ENERGISED if on else Mode.ARMED], switched=NOW - 0.24)
+    before = replace(STATES[Mode.ENERGISED if on else Mode.ARMED], started=NOW - 0.24)
     wrong = Reading(not on, NOW)
     state, _, _ = tick(before, readback_ac=wrong)
     assert state.mode is before.mode, "it has 250 ms to follow"
-    state, _, _ = tick(replace(before, switched=NOW - 0.26), readback_ac=wrong)
+    state, _, _ = tick(replace(before, started=NOW - 0.26), readback_ac=wrong)
     assert state.mode is Mode.FAULT
     said = "is off although it is commanded on" if on else "is on although it is commanded off"
     assert said in state.causes[0].text
@@ -376,7 +382,7 @@ def test_who_has_the_lease_is_told_to_those_who_have_it_not():
 
 def test_switching_on_what_is_on_and_off_what_is_off_changes_nothing():
     state, _, events = tick(STATES[Mode.ENERGISED], Enable(HOLDER, 1, "amplifier"))
-    assert (state.switched, events) == (NOW - 10, ())
+    assert (state.switched, events) == ({}, ())
     state, _, events = tick(STATES[Mode.ARMED], Disable(HOLDER, 1, "amplifier"))
     assert events == ()
 
@@ -384,7 +390,8 @@ def test_switching_on_what_is_on_and_off_what_is_off_changes_nothing():
 def test_one_of_two_outputs_goes_off_alone_and_the_last_one_disarms_to_armed():
     heater = Output("heater", "relay", ("coil",))
     config = replace(CONFIG, outputs=(*CONFIG.outputs, heater))
-    both = replace(STATES[Mode.ENERGISED], on=frozenset({"amplifier", "heater"}))
+    names = frozenset({"amplifier", "heater"})
+    both = replace(STATES[Mode.ENERGISED], on=names, wanted=names)
     given = {**readings(on=True), "readback:relay": Reading(True, NOW)}
     state, outputs, _ = step(config, both, Inputs(given, (Disable(1, 1, "heater"),)), NOW)
     assert (state.mode, outputs.on, state.off_reason) == (Mode.ENERGISED, {"amplifier"}, "")

@@ -115,7 +115,7 @@ def _is_healthy(inputs: Inputs, state, now: float) -> dict[str, bool]:
     for output in CONFIG.outputs:
         source = f"readback:{output.sink}"
         follows = fresh(source, 0.25) and value(source) is (output.name in state.on)
-        found[source] = fresh(source, 0.25) and (follows or now - state.switched <= 0.25)
+        found[source] = fresh(source, 0.25) and (follows or now - state.switched_at(output.name) <= 0.25)
     return found
 
 

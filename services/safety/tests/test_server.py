@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 
@@ -162,7 +165,7 @@ def test_a_line_that_is_too_long_is_answered_and_closed(daemon, typed, terminate
     answer = line.line()
     sender.join()
     assert answer["error"] == "io.nixel.Safety.Malformed"
-    assert "more than 65536 bytes" in answer["parameters"]["message"]
+    assert "more than 16384 bytes" in answer["parameters"]["message"]
     assert line.closed()
     assert daemon.client.status().ticks > 0
 
@@ -260,6 +263,53 @@ def test_more_connections_than_it_serves_are_told_so(daemon, typed):
     lines[0].socket.close()
     time.sleep(0.05)
     assert daemon.client.status().ticks > 0
+
+
+def test_calls_that_are_sent_faster_than_they_are_answered_wait_and_hold_up_nobody(daemon, typed):
+    many = 10_000
+    hasty = typed()
+    sender = threading.Thread(target=hasty.send, args=((STATUS + b"\n") * many,))
+    sender.start()
+    slowest = 0.0
+    for _ in range(20):
+        began = time.monotonic()
+        daemon.client.status()
+        slowest = max(slowest, time.monotonic() - began)
+    assert sender.is_alive(), "it is held back until it reads"
+    assert all("parameters" in hasty.line() for _ in range(many))
+    sender.join()
+    assert slowest < 0.1
+
+
+ONE_USER = """
+import os, socket, sys
+os.setgroups([])
+os.setuid(12345)
+lines = []
+for _ in range(65):
+    lines.append(socket.socket(socket.AF_UNIX))
+    lines[-1].connect(sys.argv[1])
+print(lines[64].recv(1000).decode().strip(), lines[64].recv(1000), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user to ask as one")
+def test_one_user_cannot_take_all_the_connections(daemon):
+    daemon.folder.chmod(0o755)
+    for folder in daemon.folder.parents[:-2]:
+        folder.chmod(folder.stat().st_mode | 0o011)
+    command = [sys.executable, "-c", ONE_USER, str(daemon.socket)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        told = other.stdout.readline()
+        assert "at most 64 connections of one user, and user 12345 has as many" in told
+        assert told.endswith("b''\n"), "and closed"
+        lines = [Typed(daemon) for _ in range(150)]
+        lines[-1].send(STATUS + b"\n")
+        assert "parameters" in lines[-1].line()
+        for line in lines:
+            line.socket.close()
+        other.stdin.close()
 
 
 def test_a_connection_that_is_reset_while_it_waits_harms_nothing(daemon, typed):

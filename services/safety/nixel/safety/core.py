@@ -1,8 +1,13 @@
 """The safety logic: `step(config, state, inputs, now) -> (state, outputs, events)`, a pure function.
 
-The order within a tick is the order of precedence: what was read comes first, then a lease that is lost, then
-a stop, then everything else in the order of arrival. So no request can undo what an interlock or a stop
-demands.
+The order within a tick is the order of precedence: bypasses that end come first, then what was read, then a
+lease that is lost, then a stop, then everything else in the order of arrival, and at last the next step of a start-up
+or a teardown. So no request can undo what an interlock or a stop demands.
+
+Outputs go on in their order, each when those before it report that they are on, and go off in reverse when they
+are disabled. Everything else switches all of them off in the same tick: a fault, a stop and a lost lease never wait
+for an order, because each step of it would be time that nobody answers for, and because a power cut does not keep
+the order either.
 """
 
 from __future__ import annotations
@@ -10,15 +15,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nixel.safety.interlocks import assess
+from nixel.safety.interlocks import use
 from nixel.safety.model import (
     START,
     AcquireLease,
     Arm,
+    Bypass,
+    Bypassed,
     Cause,
     Disable,
     Disconnect,
     Enable,
+    EndBypass,
     Event,
     Lease,
     Mode,
@@ -30,13 +38,10 @@ from nixel.safety.model import (
     State,
     Stop,
 )
+from nixel.safety.tick import PERMITTED, Tick
 
 if TYPE_CHECKING:
-    from nixel.safety.model import AnyRequest, Config, Inputs, Verdict
-
-_PERMITTED = frozenset({Mode.ARMED, Mode.ENERGISED})
-# For so long after the start [s] a source that has not answered yet is no cause of its own.
-_START_GRACE = 1.0
+    from nixel.safety.model import AnyRequest, Config, Inputs
 
 
 def start(now: float) -> State:
@@ -53,7 +58,7 @@ def start(now: float) -> State:
         FAULT with the cause "start".
     """
     text = "the safety daemon has started; after every start a person resets"
-    return State(Mode.FAULT, (Cause(START, now, text),), switched=now, off_reason=text)
+    return State(Mode.FAULT, (Cause(START, now, text),), started=now, off_reason=text)
 
 
 def step(
@@ -81,10 +86,10 @@ def step(
     events : tuple of Event
         What happened, in order.
     """
-    verdicts = assess(config, state, inputs, now)
-    tick = _Tick(config, state, verdicts, now)
-    tick.note_health()
     gone = frozenset(request.client for request in inputs.requests if isinstance(request, Disconnect))
+    tick = _Asked(config, replace(state, used=use(config, state, now)), inputs, now)
+    tick.end_bypasses(gone)
+    tick.judge()
     tick.end_lease(gone)
     stops = [request for request in inputs.requests if isinstance(request, Stop)]
     for stop in stops:
@@ -94,8 +99,10 @@ def step(
         if not isinstance(request, Disconnect):
             refused = tick.answer(request, stopped=bool(stops), gone=request.client in gone)
             replies.append(Reply(request.client, request.number, refused))
-    permitted = tick.state.mode in _PERMITTED
-    healthy = frozenset(verdict.name for verdict in verdicts if verdict.healthy)
+    tick.advance()
+    verdicts = tick.verdicts
+    permitted = tick.state.mode in PERMITTED
+    healthy = frozenset(verdict.name for verdict in verdicts if verdict.permits)
     # The state sees to this already; said again where the command is made, it holds whatever the state says.
     on = frozenset(
         output.name
@@ -105,6 +112,7 @@ def step(
     new = replace(
         tick.state,
         on=on,
+        ticked=now,
         beat=tick.state.beat != permitted,
         unhealthy=frozenset(verdict.name for verdict in verdicts if not verdict.healthy),
         warned=frozenset(verdict.name for verdict in verdicts if verdict.warning),
@@ -112,75 +120,8 @@ def step(
     return new, Outputs(on, permitted, new.beat, verdicts, tuple(replies)), tuple(tick.events)
 
 
-class _Tick:
-    """The working copy of one tick: `state` and `events` grow while it is evaluated, nothing else does."""
-
-    def __init__(self, config: Config, state: State, verdicts: tuple[Verdict, ...], now: float) -> None:
-        self.config = config
-        self.began = state.mode
-        self.state = state
-        self.verdicts = verdicts
-        self.now = now
-        self.events: list[Event] = []
-
-    # --- what needs no request ---
-
-    def note_health(self) -> None:
-        """Record what became unhealthy or healthy, and latch the fault on anything unhealthy."""
-        for verdict in self.verdicts:
-            if verdict.warning and verdict.name not in self.state.warned:
-                self.event("interlock", f"warning: {verdict.message}", name=verdict.name)
-        unhealthy = {verdict.name for verdict in self.verdicts if not verdict.healthy}
-        for name in sorted(self.state.unhealthy - unhealthy):
-            self.event("interlock", f"{name} is healthy again", name=name)
-        for verdict in self.verdicts:
-            if not verdict.healthy and not self.waiting_for(verdict):
-                self.latch(verdict)
-
-    def waiting_for(self, verdict: Verdict) -> bool:
-        """Whether this is only a source that has not answered yet so shortly after the start.
-
-        The fault is latched anyway; this keeps its list of causes to what went wrong.
-        """
-        first = self.state.causes[0] if self.state.causes else None
-        starting = first is not None and first.name == START and self.now - first.time < _START_GRACE
-        return starting and verdict.gap and verdict.age is None
-
-    def latch(self, verdict: Verdict) -> None:
-        """Go to FAULT, or add a cause to the latched one."""
-        state = self.state
-        if any(cause.name == verdict.name for cause in state.causes):
-            return
-        self.state = replace(state, causes=(*state.causes, Cause(verdict.name, self.now, verdict.message)))
-        self.event("cause", verdict.message, name=verdict.name, value=verdict.value)
-        self.go(Mode.FAULT, verdict.message)
-
-    def end_lease(self, gone: frozenset[int]) -> None:
-        """End the lease whose holder has gone or fallen silent."""
-        lease = self.state.lease
-        if lease is None:
-            return
-        if lease.client in gone:
-            self.drop_lease(lease, f"the connection of {lease.name!r} closed, and with it its lease ended")
-        elif self.now >= lease.expires:
-            silence = f"{lease.duration * 1e3:.0f} ms"
-            self.drop_lease(lease, f"{lease.name!r} was silent for longer than {silence}, so its lease ended")
-
-    def drop_lease(self, lease: Lease, reason: str) -> None:
-        """End the lease, and with it whatever is on."""
-        self.state = replace(self.state, lease=None)
-        self.event("lease", reason, name=lease.name, held=False)
-        if self.state.mode is Mode.ENERGISED:
-            self.go(Mode.SAFE, reason)
-
-    def stop(self, request: Stop) -> None:
-        """De-energise; a latched fault stays latched."""
-        text = f"stopped: {request.reason}"
-        self.event("request", text, by=request.by)
-        if self.state.mode is not Mode.FAULT:
-            self.go(Mode.SAFE, text)
-
-    # --- requests ---
+class _Asked(Tick):
+    """The tick as those see it who ask for something."""
 
     def answer(self, request: AnyRequest, *, stopped: bool, gone: bool) -> str | None:
         """Do what is asked, or say why not."""
@@ -188,7 +129,7 @@ class _Tick:
             return None
         if gone:
             return "the connection has closed"
-        if stopped and isinstance(request, Arm | Enable | Reset):
+        if stopped and isinstance(request, Arm | Enable | Reset | Bypass):
             return "a stop was asked for in the same moment; it wins"
         return self.obey(request)
 
@@ -200,6 +141,10 @@ class _Tick:
             return self.renew_or_release(request)
         if isinstance(request, Enable | Disable):
             return self.switch_one(request)
+        if isinstance(request, Bypass):
+            return self.bypass(request)
+        if isinstance(request, EndBypass):
+            return self.unbypass(request.interlock)
         if isinstance(request, Arm):
             return self.arm()
         return self.reset()
@@ -259,30 +204,61 @@ class _Tick:
         lease = self.state.lease
         if self.state.mode is Mode.FAULT:
             return self.latched()
-        if self.state.mode not in _PERMITTED or self.began not in _PERMITTED:
+        if self.state.mode not in PERMITTED or self.began not in PERMITTED:
             return f"the state is {self.state.mode} and was {self.began}; arm, then enable"
         if lease is None or lease.client != client:
             return self.not_the_holder()
-        self.go(Mode.ENERGISED, f"{output} was enabled by {lease.name!r}")
-        self.switch(self.state.on | {output})
+        spent = [
+            prior.name
+            for prior in self.config.outputs
+            if prior.name in self.config.needs[output] - self.state.on
+            and prior.on_time is not None
+            and self.state.used[prior.name] >= prior.on_time
+        ]
+        if spent:
+            return f"{', '.join(spent)} has been on for as long as it may; give it a rest"
+        self.asked = f"{output} was enabled by {lease.name!r}"
+        self.state = replace(self.state, wanted=self.state.wanted | self.config.needs[output])
         return None
 
     def disable(self, output: str) -> None:
-        """Switch an output off; ENERGISED to ARMED when it was the last."""
-        if self.state.on == {output}:
-            self.go(Mode.ARMED, f"{output} was disabled")
-        self.switch(self.state.on - {output})
+        """Let an output go off, and before it those that need it."""
+        self.state = replace(self.state, wanted=self.state.wanted - self.config.needed_by[output])
 
     def reset(self) -> str | None:
         """FAULT to SAFE, if everything is healthy; never further."""
         if self.state.mode is Mode.FAULT:
-            unhealthy = [verdict.message for verdict in self.verdicts if not verdict.healthy]
+            unhealthy = [verdict.message for verdict in self.verdicts if not verdict.permits]
             if unhealthy:
                 return f"cannot reset: {'; '.join(unhealthy)}"
             self.go(Mode.SAFE, "the fault was reset")
         return None
 
-    # --- helpers ---
+    def bypass(self, request: Bypass) -> str | None:
+        """Bypass an interlock for a time, while nothing can be on."""
+        name = request.interlock
+        longest = next((guard.bypass for guard in self.config.interlocks if guard.name == name), None)
+        if longest is None:
+            names = ", ".join(guard.name for guard in self.config.interlocks if guard.bypass)
+            return f"there is no interlock {name!r}; those that may be bypassed: {names or 'none'}"
+        if not longest:
+            return f"{name} may never be bypassed on this instrument"
+        if self.state.mode in PERMITTED:
+            return f"the state is {self.state.mode}; stop, then bypass"
+        if not 0.0 < request.duration <= longest:
+            return f"{name} may be bypassed for up to {longest:g} s, not for {request.duration:g} s"
+        granted = Bypassed(self.now + request.duration, request.by, request.reason)
+        self.state = replace(self.state, bypasses={**self.state.bypasses, name: granted})
+        text = f"{name} is bypassed for {request.duration:g} s by {request.by}: {request.reason}"
+        self.event("bypass", text, name=name, bypassed=True, duration=request.duration, by=request.by)
+        return None
+
+    def unbypass(self, name: str) -> str | None:
+        """End a bypass; one that is older than this tick has ended before anything was judged."""
+        if name in self.state.bypasses:
+            self.end_bypass(name, "it was asked to end")
+            return None
+        return None if name in self.ended else f"{name!r} is not bypassed"
 
     def latched(self) -> str:
         """Say that a fault is latched, and its first cause."""
@@ -294,31 +270,3 @@ class _Tick:
         if lease is None:
             return "this connection holds no lease, or it has ended; acquire one first"
         return f"this connection holds no lease; {lease.name!r} has it"
-
-    def go(self, mode: Mode, reason: str) -> None:
-        """Change the state; every state begins with all outputs off."""
-        old = self.state.mode
-        if old is mode:
-            return
-        self.state = replace(
-            self.state,
-            mode=mode,
-            causes=self.state.causes if mode is Mode.FAULT else (),
-            off_reason="" if mode is Mode.ENERGISED else reason,
-        )
-        self.event("transition", f"{old} -> {mode}: {reason}", old=str(old), new=str(mode), reason=reason)
-        self.switch(frozenset())
-
-    def switch(self, on: frozenset[str]) -> None:
-        """Command the outputs."""
-        changed = self.state.on ^ on
-        if changed:
-            self.state = replace(self.state, on=on, switched=self.now)
-        for output in sorted(changed):
-            self.event(
-                "output", f"{output} {'on' if output in on else 'off'}", output=output, on=output in on
-            )
-
-    def event(self, kind: str, text: str, **details: str | float | bool | None) -> None:
-        """Record something."""
-        self.events.append(Event(self.now, kind, text, details))

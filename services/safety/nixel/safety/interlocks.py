@@ -1,17 +1,33 @@
-"""Whether each interlock, readback and device is healthy in this tick: pure functions of what was read."""
+"""Whether each interlock, readback, on-time and device is healthy in this tick: pure functions of what was read."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nixel.safety.model import DEVICE_KIND, READBACK_KIND, Boolean, Direction, Limit, Verdict
+from nixel.safety import kinds
+from nixel.safety.model import (
+    DEVICE_KIND,
+    ON_TIME_KIND,
+    READBACK_KIND,
+    Boolean,
+    Heartbeat,
+    Memory,
+    TwoContacts,
+    Verdict,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nixel.safety.kinds import Finding
     from nixel.safety.model import Config, Inputs, Interlock, Output, Reading, State
 
 
-def assess(config: Config, state: State, inputs: Inputs, now: float) -> tuple[Verdict, ...]:
+def assess(
+    config: Config, state: State, inputs: Inputs, now: float
+) -> tuple[tuple[Verdict, ...], dict[str, Memory]]:
     """Judge everything that can forbid an output.
 
     Parameters
@@ -23,56 +39,109 @@ def assess(config: Config, state: State, inputs: Inputs, now: float) -> tuple[Ve
 
     Returns
     -------
-    tuple of Verdict
-        Interlocks and readbacks in the order of the configuration, then the devices that do not work.
+    verdicts : tuple of Verdict
+        Interlocks, readbacks and on-times in the order of the configuration, then the devices that do not work.
+    memory : dict
+        What each interlock remembers for the next tick.
     """
     readings = inputs.readings
-    found = [judge(interlock, readings.get(interlock.source), now) for interlock in config.interlocks]
+    found: list[Verdict] = []
+    memory: dict[str, Memory] = {}
+    for interlock in config.interlocks:
+        before = state.memory.get(interlock.name, Memory())
+        verdict, memory[interlock.name] = judge(interlock, before, readings, now)
+        if interlock.bypass and interlock.name in state.bypasses:
+            verdict = replace(verdict, bypassed=True)
+        found.append(verdict)
+    for output in config.outputs:
+        reading = readings.get(f"readback:{output.sink}")
+        on = output.name in state.on
+        found.append(judge_readback(output, reading, on, state.switched_at(output.name), now))
     found += [
-        judge_readback(
-            output, readings.get(f"readback:{output.sink}"), output.name in state.on, state.switched, now
-        )
+        judge_on_time(output, output.on_time, output.name in state.on, state.used[output.name])
         for output in config.outputs
+        if output.on_time is not None
     ]
     found += [
         Verdict(name, DEVICE_KIND, healthy=False, message=text)
         for name, text in sorted((inputs.faults or {}).items())
     ]
-    return tuple(found)
+    return tuple(found), memory
 
 
-def judge(interlock: Interlock, reading: Reading | None, now: float) -> Verdict:
+def judge(
+    interlock: Interlock, before: Memory, readings: Mapping[str, Reading], now: float
+) -> tuple[Verdict, Memory]:
     """Judge one interlock.
 
-    Missing, stale and senseless readings (NaN, infinite, of the wrong kind) are unhealthy, whatever they say.
+    Missing, stale and senseless readings (NaN, infinite, of the wrong kind) are unhealthy at once, whatever they
+    say and whatever delay the interlock allows for.
 
     Parameters
     ----------
     interlock
         The interlock's configuration.
-    reading
-        The newest reading of its source; `None` if there has never been one.
+    before
+        What it remembers of the last tick.
+    readings
+        The newest reading of each source; one that has never answered is absent.
     now
         The time of the tick [s].
 
     Returns
     -------
-    Verdict
+    verdict : Verdict
         Healthy or not, and why.
+    memory : Memory
+        For the next tick.
     """
-    name, kind, unit = interlock.name, "boolean", None
-    if isinstance(interlock, Limit):
-        kind, unit = "limit", interlock.unit
-    age = None if reading is None else now - reading.time
-    gap = _gap(interlock.source, reading, interlock.max_age, now)
-    if reading is None or gap:
-        return Verdict(name, kind, healthy=False, message=f"{name}: {gap}", unit=unit, age=age, gap=True)
-    if isinstance(interlock, Boolean):
-        warning = False
-        healthy, message = _contact(interlock, reading.value)
-    else:
-        healthy, warning, message = _level(interlock, reading.value)
-    return Verdict(name, kind, healthy, message, warning, reading.value, unit, age)
+    name, kind, unit = interlock.name, kinds.word(interlock), kinds.unit(interlock)
+    taken: list[Reading] = []
+    gaps: list[str] = []
+    for source in interlock.sources:
+        reading = readings.get(source)
+        gap = _gap(source, reading, interlock.max_age, now)
+        if reading is not None:
+            taken.append(reading)
+        if gap:
+            gaps.append(gap)
+    complete = len(taken) == len(interlock.sources)
+    age = max(now - reading.time for reading in taken) if complete else None
+    # Whatever is forgotten must be seen anew; only the suspicion of a stuck channel is never forgotten.
+    nothing = Memory(stuck=before.stuck)
+    if gaps:
+        text = f"{name}: {'; '.join(gaps)}"
+        return Verdict(name, kind, healthy=False, message=text, unit=unit, age=age, gap=True), nothing
+    contact = isinstance(interlock, Boolean | TwoContacts)
+    for source, reading in zip(interlock.sources, taken, strict=True):
+        if contact and not _is_bool(reading.value):
+            text = f"{name}: {source} gives no state, expected 0 or 1"
+        elif not contact and not _makes_sense(interlock, reading.value):
+            text = f"{name}: {source} gives no number; is the sensor connected?"
+        else:
+            continue
+        return Verdict(name, kind, False, text, value=reading.value, unit=unit, age=age), nothing
+    return _settle(interlock, before, kinds.look(interlock, before, tuple(taken), now), age, now)
+
+
+def _settle(
+    interlock: Interlock, before: Memory, finding: Finding, age: float | None, now: float
+) -> tuple[Verdict, Memory]:
+    """Apply the delays: of tripping, up to its bound, and of clearing."""
+    healthy, warning, message, memory = finding.well, finding.warning, finding.message, finding.memory
+    if finding.well and not before.healthy:
+        since = now if before.well is None else before.well
+        if now - since < interlock.clears_after:
+            healthy, warning, memory = False, False, replace(memory, well=since)
+            wanted = f"{interlock.clears_after * 1e3:.0f} ms on end"
+            message = f"{interlock.name} has tripped and has not been well for {wanted} since"
+    elif not finding.well and before.healthy and not finding.fault:
+        since = now if before.beyond is None else before.beyond
+        if now - since < interlock.trips_after:
+            healthy, warning, memory = True, True, replace(memory, beyond=since)
+    memory = replace(memory, healthy=healthy, warning=warning)
+    kind, unit = kinds.word(interlock), kinds.unit(interlock)
+    return Verdict(interlock.name, kind, healthy, message, warning, finding.value, unit, age), memory
 
 
 def judge_readback(
@@ -112,6 +181,61 @@ def judge_readback(
     return Verdict(name, READBACK_KIND, healthy=not message, message=message, value=value, age=age)
 
 
+def judge_on_time(output: Output, longest: float, commanded: bool, used: float) -> Verdict:
+    """Judge whether an output has been on for longer than it may.
+
+    Parameters
+    ----------
+    output
+        The output's configuration.
+    longest
+        Its longest time on [s].
+    commanded
+        Whether it is commanded on.
+    used
+        How much of that time it has used up [s].
+
+    Returns
+    -------
+    Verdict
+        Named "<output> on-time"; healthy whenever the output is off.
+    """
+    healthy = not (commanded and used >= longest)
+    message = "" if healthy else f"{output.name} has been on for as long as it may ({longest:g} s)"
+    return Verdict(f"{output.name} on-time", ON_TIME_KIND, healthy, message, value=used, unit="s")
+
+
+def use(config: Config, state: State, now: float) -> dict[str, float]:
+    """Add up how much of its longest time on each output has used up.
+
+    Being on uses it up as fast as time goes by, being off gives it back at `duty / (1 - duty)` of that.
+
+    Parameters
+    ----------
+    config, state
+        As given to `step`.
+    now
+        The time of the tick [s].
+
+    Returns
+    -------
+    dict
+        Seconds, by the names of the outputs that have a longest time.
+    """
+    passed = 0.0 if state.ticked is None else now - state.ticked
+    used: dict[str, float] = {}
+    for output in config.outputs:
+        if output.on_time is None:
+            continue
+        before = state.used.get(output.name, 0.0)
+        if output.name in state.on:
+            used[output.name] = before + passed
+        else:
+            regained = math.inf if output.duty >= 1.0 else passed * output.duty / (1.0 - output.duty)
+            used[output.name] = max(0.0, before - regained)
+    return used
+
+
 def _gap(source: str, reading: Reading | None, max_age: float, now: float) -> str:
     """Say why there is nothing to judge; empty if there is."""
     if reading is None:
@@ -124,28 +248,10 @@ def _gap(source: str, reading: Reading | None, max_age: float, now: float) -> st
     return ""
 
 
-def _contact(interlock: Boolean, value: float | bool | None) -> tuple[bool, str]:
-    if not _is_bool(value):
-        return False, f"{interlock.name}: {interlock.source} gives no state, expected 0 or 1"
-    if value != interlock.healthy:
-        text = f"{interlock.name} reads {int(not interlock.healthy)}, healthy is {int(interlock.healthy)}"
-        return False, interlock.message or text
-    return True, ""
-
-
-def _level(interlock: Limit, value: float | bool | None) -> tuple[bool, bool, str]:
-    if value is None or _is_bool(value) or not math.isfinite(value):
-        text = f"{interlock.name}: {interlock.source} gives no number; is the sensor connected?"
-        return False, False, text
-    sign = 1.0 if interlock.direction is Direction.ABOVE else -1.0
-    side = f"or {interlock.direction}"
-    found = f"{interlock.name} is {value:g} {interlock.unit}"
-    if sign * value >= sign * interlock.trip:
-        text = f"{found}, at {side} its limit of {interlock.trip:g} {interlock.unit}"
-        return False, False, f"{interlock.message}: {text}" if interlock.message else text
-    if interlock.warn is not None and sign * value >= sign * interlock.warn:
-        return True, True, f"{found}, at {side} its warning level of {interlock.warn:g} {interlock.unit}"
-    return True, False, ""
+def _makes_sense(interlock: Interlock, value: float | bool | None) -> bool:
+    if value is None or (_is_bool(value) and not isinstance(interlock, Heartbeat)):
+        return False
+    return math.isfinite(value)
 
 
 def _is_bool(value: object) -> bool:

@@ -1,20 +1,34 @@
 """What the safety logic talks about: configuration, readings, requests, state, events.
 
 Everything here is frozen data. Times are seconds of one monotonic clock, durations are seconds, a client
-is the number of its connection.
+is the number of its connection. What an instrument declares stands in `declared` and is named here too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from nixel.safety.declared import Boolean as Boolean
+from nixel.safety.declared import Config as Config
+from nixel.safety.declared import Direction as Direction
+from nixel.safety.declared import Heartbeat as Heartbeat
+from nixel.safety.declared import Interlock as Interlock
+from nixel.safety.declared import Limit as Limit
+from nixel.safety.declared import Output as Output
+from nixel.safety.declared import Rate as Rate
+from nixel.safety.declared import Sense as Sense
+from nixel.safety.declared import TwoContacts as TwoContacts
+from nixel.safety.declared import TwoSensors as TwoSensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEVICE_KIND = "device"
 READBACK_KIND = "readback"
+ON_TIME_KIND = "on-time"
 START = "start"
 
 
@@ -25,71 +39,6 @@ class Mode(StrEnum):
     ARMED = "ARMED"
     ENERGISED = "ENERGISED"
     FAULT = "FAULT"
-
-
-class Direction(StrEnum):
-    """On which side of its levels a limit trips."""
-
-    ABOVE = "above"
-    BELOW = "below"
-
-
-# --- configuration ---
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """An interlock on a measured quantity: it warns at `warn` and trips at `trip`, both in `unit`."""
-
-    name: str
-    source: str
-    unit: str
-    trip: float
-    max_age: float
-    warn: float | None = None
-    direction: Direction = Direction.ABOVE
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Boolean:
-    """An interlock on a contact: anything but `healthy` trips it."""
-
-    name: str
-    source: str
-    healthy: bool
-    max_age: float
-    message: str = ""
-
-
-Interlock = Limit | Boolean
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Something that can be energised through `sink`, gated by the interlocks named in `gated_by`.
-
-    What the sink reports of itself must follow the command within `readback_within` seconds, and never be
-    older than that.
-    """
-
-    name: str
-    sink: str
-    gated_by: tuple[str, ...]
-    readback_within: float = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """All that the pure logic needs to know of an instrument.
-
-    `period` is the time between two ticks, `lease` the longest silence that a client may ask for.
-    """
-
-    period: float
-    lease: float
-    interlocks: tuple[Interlock, ...]
-    outputs: tuple[Output, ...]
 
 
 # --- what comes in with a tick ---
@@ -166,7 +115,39 @@ class Reset(Request):
     """Clear the latched fault."""
 
 
-AnyRequest = AcquireLease | RenewLease | ReleaseLease | Disconnect | Arm | Enable | Disable | Stop | Reset
+@dataclass(frozen=True, slots=True)
+class Bypass(Request):
+    """Let outputs be on although an interlock is unhealthy, for `duration` seconds.
+
+    `by` and `reason` tell who asked and why, for the record.
+    """
+
+    interlock: str
+    duration: float
+    by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndBypass(Request):
+    """End the bypass of an interlock before its time."""
+
+    interlock: str
+
+
+AnyRequest = (
+    AcquireLease
+    | RenewLease
+    | ReleaseLease
+    | Disconnect
+    | Arm
+    | Enable
+    | Disable
+    | Stop
+    | Reset
+    | Bypass
+    | EndBypass
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +183,48 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Bypassed:
+    """An interlock that forbids nothing until `expires`, because `by` said so for `reason`."""
+
+    expires: float
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What an interlock carries from tick to tick; a fresh one has seen nothing and counts as unhealthy.
+
+    Attributes
+    ----------
+    healthy, warning
+        What the last tick found.
+    beyond
+        Since when it has been beyond its level without having tripped yet.
+    well
+        Since when everything has been well without it counting as healthy yet.
+    value, changed
+        The last value of what must not stand still, and when it last changed.
+    samples
+        Earlier readings, oldest first, for a rate.
+    apart
+        Since when two channels have disagreed.
+    stuck
+        Whether a channel is held to be stuck until both have been seen tripped together.
+    """
+
+    healthy: bool = False
+    warning: bool = False
+    beyond: float | None = None
+    well: float | None = None
+    value: float | bool | None = None
+    changed: float | None = None
+    samples: tuple[tuple[float, float], ...] = ()
+    apart: float | None = None
+    stuck: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Cause:
     """Why the fault latched: which interlock or device, since when, in a sentence."""
 
@@ -220,25 +243,47 @@ class State:
         Why the fault is latched, first cause first; empty when it is not.
     on
         The outputs that are commanded on.
+    wanted
+        The outputs that are to be on once those before them are: what `on` is led to, step by step.
+    started
+        When the daemon started [s].
     switched
-        When an output was last switched [s].
+        When each output was last switched [s]; at the start for one that has not been.
+    ticked
+        The time of the last tick [s]; `None` before the first.
+    used
+        How much of its longest time on each output has used up [s].
     beat
         The level of the charge-pump heartbeat.
     off_reason
         Why the outputs were last switched off, for the people who wonder; empty while any is on.
     unhealthy, warned
         The interlocks that were unhealthy, or beyond their warning level, in the last tick.
+    memory
+        What each interlock remembers.
+    bypasses
+        The interlocks that are bypassed.
     """
 
     mode: Mode
     causes: tuple[Cause, ...] = ()
     on: frozenset[str] = frozenset()
+    wanted: frozenset[str] = frozenset()
     lease: Lease | None = None
-    switched: float = 0.0
+    started: float = -math.inf
+    switched: Mapping[str, float] = field(default_factory=dict)
+    ticked: float | None = None
+    used: Mapping[str, float] = field(default_factory=dict)
     beat: bool = False
     off_reason: str = ""
     unhealthy: frozenset[str] = frozenset()
     warned: frozenset[str] = frozenset()
+    memory: Mapping[str, Memory] = field(default_factory=dict)
+    bypasses: Mapping[str, Bypassed] = field(default_factory=dict)
+
+    def switched_at(self, output: str) -> float:
+        """Say when an output was last switched [s]."""
+        return self.switched.get(output, self.started)
 
 
 # --- what a tick yields ---
@@ -246,10 +291,10 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a tick found of one interlock, readback or device.
+    """What a tick found of one interlock, readback, on-time or device.
 
     `gap` is true where there was no fresh reading to judge; `value`, `unit` and `age` are `None` where they
-    do not apply.
+    do not apply. A bypassed interlock says what it finds like any other, and forbids nothing.
     """
 
     name: str
@@ -261,6 +306,12 @@ class Verdict:
     unit: str | None = None
     age: float | None = None
     gap: bool = False
+    bypassed: bool = False
+
+    @property
+    def permits(self) -> bool:
+        """Whether this lets outputs be on."""
+        return self.healthy or self.bypassed
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +334,7 @@ class Outputs:
     permitted
         Whether outputs may be on at all; the heartbeat `beat` toggles in these ticks and in no other.
     verdicts
-        What this tick found, interlocks first, then readbacks, then devices that do not work.
+        What this tick found: interlocks, readbacks, on-times, then devices that do not work.
     replies
         One for each request but `Disconnect`.
     """
@@ -297,7 +348,10 @@ class Outputs:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something worth remembering; `kind` is one of transition, output, lease, cause, interlock, request."""
+    """Something worth remembering.
+
+    `kind` is one of transition, output, lease, cause, interlock, bypass, request.
+    """
 
     time: float
     kind: str

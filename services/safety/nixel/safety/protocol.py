@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nixel.safety.interface import INTERFACE, SERVICE
 from nixel.safety.model import AcquireLease, Arm, Disable, Enable, ReleaseLease, RenewLease, Reset, Stop
 
 if TYPE_CHECKING:
@@ -13,9 +15,8 @@ if TYPE_CHECKING:
 
     from nixel.safety.model import AnyRequest
 
-INTERFACE = "io.nixel.Safety"
-SERVICE = "org.varlink.service"
-LONGEST_LINE = 64 * 1024
+# A call needs a few hundred bytes; the longest that is read holds the interpreter for well below a tick.
+LONGEST_LINE = 16 * 1024
 LONGEST_TEXT = 200
 
 REFUSED = f"{INTERFACE}.Refused"
@@ -25,102 +26,9 @@ INVALID_PARAMETER = f"{SERVICE}.InvalidParameter"
 METHOD_NOT_FOUND = f"{SERVICE}.MethodNotFound"
 INTERFACE_NOT_FOUND = f"{SERVICE}.InterfaceNotFound"
 
-DESCRIPTION = """\
-# The safety daemon of an imaging instrument. Anyone may call Status, Subscribe and Stop; the operators
-# may call the rest. The lease belongs to the connection and ends with it.
-interface io.nixel.Safety
-
-type Interlock (
-  name: string,
-  kind: string,
-  healthy: bool,
-  warning: bool,
-  value: ?object,
-  unit: ?string,
-  age_s: ?float,
-  message: string
-)
-
-type Cause (name: string, time: string, message: string)
-
-type Lease (holder: string, remaining_s: float)
-
-# What is energised, what forbids it, and what a person should do. Is of the newest completed tick.
-method Status() -> (
-  state: (SAFE, ARMED, ENERGISED, FAULT),
-  outputs: [string]bool,
-  interlocks: []Interlock,
-  lease: ?Lease,
-  first_cause: ?Cause,
-  causes: []Cause,
-  off_reason: ?string,
-  simulated: bool,
-  ticks: int,
-  missed_deadlines: int,
-  what_to_do: string
-)
-
-# With "more": the status at once, at every change, and at least twice a second.
-method Subscribe() -> (
-  state: (SAFE, ARMED, ENERGISED, FAULT),
-  outputs: [string]bool,
-  interlocks: []Interlock,
-  lease: ?Lease,
-  first_cause: ?Cause,
-  causes: []Cause,
-  off_reason: ?string,
-  simulated: bool,
-  ticks: int,
-  missed_deadlines: int,
-  what_to_do: string
-)
-
-# The lease is what keeps outputs on; silence for longer than its duration ends it.
-method AcquireLease(name: string, duration_ms: ?int) -> (ticks: int, duration_ms: int)
-
-method RenewLease() -> (ticks: int)
-
-method ReleaseLease() -> (ticks: int)
-
-method Arm() -> (ticks: int)
-
-# Needs the state ARMED or ENERGISED and the lease.
-method Enable(output: string) -> (ticks: int)
-
-method Disable(output: string) -> (ticks: int)
-
-# De-energises everything.
-method Stop(reason: ?string) -> (ticks: int)
-
-# Clears a latched fault when every interlock is healthy; energises nothing.
-method Reset() -> (ticks: int)
-
-error Refused (message: string)
-
-error Malformed (message: string)
-"""
-
-_SERVICE_DESCRIPTION = """\
-interface org.varlink.service
-
-method GetInfo() -> (vendor: string, product: string, version: string, url: string, interfaces: []string)
-
-method GetInterfaceDescription(interface: string) -> (description: string)
-
-error InterfaceNotFound (interface: string)
-
-error MethodNotFound (method: string)
-
-error MethodNotImplemented (method: string)
-
-error InvalidParameter (parameter: string)
-
-error PermissionDenied ()
-
-error ExpectedMore ()
-"""
-
-DESCRIPTIONS = {INTERFACE: DESCRIPTION, SERVICE: _SERVICE_DESCRIPTION}
+_END = re.compile(rb"[\n\0]")
+# Terminators, and what JSON allows before a value.
+_BLANK = b"\n\0 \t\r"
 
 
 class CallError(Exception):
@@ -147,6 +55,24 @@ class Call:
         return self.method.removeprefix(f"{INTERFACE}.")
 
 
+def join(buffer: bytes, data: bytes) -> bytes:
+    """Add what came in to what is there, less the empty messages at the front.
+
+    Parameters
+    ----------
+    buffer
+        What is there, as `cut` or this function left it.
+    data
+        What came in.
+
+    Returns
+    -------
+    bytes
+        The new buffer.
+    """
+    return buffer + data if buffer else data.lstrip(_BLANK)
+
+
 def cut(buffer: bytes) -> tuple[bytes, bytes, bytes] | None:
     """Cut the first message off a buffer.
 
@@ -158,13 +84,13 @@ def cut(buffer: bytes) -> tuple[bytes, bytes, bytes] | None:
     Returns
     -------
     tuple or None
-        The message, its terminator and the rest; `None` if there is no whole message yet.
+        The message, its terminator and the rest, less the empty messages at its front, so that any number
+        of them costs one pass; `None` if there is no whole message yet.
     """
-    ends = [end for end in (buffer.find(b"\n"), buffer.find(b"\0")) if end >= 0]
-    if not ends:
+    end = _END.search(buffer)
+    if end is None:
         return None
-    end = min(ends)
-    return buffer[:end], buffer[end : end + 1], buffer[end + 1 :]
+    return buffer[: end.start()], end.group(), buffer[end.end() :].lstrip(_BLANK)
 
 
 def parse(message: bytes) -> Call:

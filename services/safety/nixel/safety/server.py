@@ -12,7 +12,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from nixel.safety import permissions, protocol
+from nixel.safety import interface, permissions, protocol
+from nixel.safety.connection import Connection
 from nixel.safety.model import AcquireLease, Disconnect
 from nixel.safety.protocol import CallError
 from nixel.safety.status import describe
@@ -29,40 +30,10 @@ if TYPE_CHECKING:
 
 BEAT = 0.5  # s; a subscriber hears from us at least so often
 MOST_CONNECTIONS = 256
+MOST_OF_ONE_USER = 64  # of those; not for root and our own user, so that there is always room for a stop
 MOST_AT_ONCE = 32
-MOST_UNSENT = 256 * 1024  # bytes that a subscriber may leave unread before it is dropped
-
-
-class _Connection:
-    """One client: what it sent, what it is still to be sent, and the one call that it waits for."""
-
-    __slots__ = (
-        "closing",
-        "ended",
-        "leases",
-        "number",
-        "peer",
-        "received",
-        "socket",
-        "subscribed",
-        "unsent",
-        "waits",
-    )
-
-    def __init__(self, number: int, sock: socket.socket, peer: Peer) -> None:
-        self.number = number
-        self.socket = sock
-        self.peer = peer
-        self.received = b""
-        self.unsent = b""
-        self.waits: tuple[int, bytes, Call] | None = None
-        self.subscribed: bytes | None = None  # the terminator that it used
-        self.leases = False  # whether it has ever asked for the lease
-        self.ended = False  # whether it has said all that it will say
-        self.closing = False  # whether it is closed once everything is sent
-
-    def busy(self) -> bool:
-        return self.waits is not None or self.subscribed is not None or self.closing
+CALLS_A_TURN = 8  # of one connection, before the others have theirs
+MOST_UNSENT = 64 * 1024  # bytes that a subscriber may leave unread before it is dropped
 
 
 class Server:
@@ -93,7 +64,8 @@ class Server:
         self._changed = False
         self._stopping = False
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._connections: dict[int, _Connection] = {}
+        self._connections: dict[int, Connection] = {}
+        self._again: dict[int, Connection] = {}  # those with more calls than fit into their turn
         self._numbers = itertools.count(1)
         self._selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
@@ -160,6 +132,9 @@ class Server:
         while not self._stopping:
             subscribers = any(c.subscribed is not None for c in self._connections.values())
             wait = max(0.0, due - time.monotonic()) if subscribers else None
+            again, self._again = self._again, {}
+            if again:
+                wait = 0.0
             for key, events in self._selector.select(wait):
                 if key.fileobj is self._listener:
                     self._accept()
@@ -168,6 +143,8 @@ class Server:
                         os.eventfd_read(self._wake)
                 elif key.data.number in self._connections:
                     self._serve(key.data, events)
+            for connection in again.values():
+                self._advance(connection)
             self._deliver()
             now = time.monotonic()
             if self._changed or now >= due:
@@ -193,15 +170,24 @@ class Server:
 
     def _welcome(self, sock: socket.socket, peer: Peer) -> None:
         sock.setblocking(False)
-        connection = _Connection(next(self._numbers), sock, peer)
-        self._connections[connection.number] = connection
+        connection = Connection(next(self._numbers), sock, peer)
         self._selector.register(sock, selectors.EVENT_READ, connection)
-        if len(self._connections) > MOST_CONNECTIONS:
-            text = f"the safety daemon serves at most {MOST_CONNECTIONS} connections at a time; close some"
-            self._fail(connection, b"\n", CallError(protocol.REFUSED, message=text), last=True)
+        why_not = self._no_room(peer)
+        self._connections[connection.number] = connection
+        if why_not is not None:
+            self._fail(connection, b"\n", CallError(protocol.REFUSED, message=why_not), last=True)
             self._advance(connection)
 
-    def _serve(self, connection: _Connection, events: int) -> None:
+    def _no_room(self, peer: Peer) -> str | None:
+        if len(self._connections) >= MOST_CONNECTIONS:
+            return f"the safety daemon serves at most {MOST_CONNECTIONS} connections at a time; close some"
+        theirs = sum(connection.peer.uid == peer.uid for connection in self._connections.values())
+        if theirs >= MOST_OF_ONE_USER and peer.uid not in (0, self._policy.uid):
+            most = f"at most {MOST_OF_ONE_USER} connections of one user"
+            return f"the safety daemon serves {most}, and user {peer.uid} has as many; close some"
+        return None
+
+    def _serve(self, connection: Connection, events: int) -> None:
         if events & selectors.EVENT_WRITE:
             self._flush(connection)
         if events & selectors.EVENT_READ and not connection.ended:
@@ -213,47 +199,50 @@ class Server:
                 self._drop(connection)
                 return
             if data:
-                connection.received += data
+                connection.received = protocol.join(connection.received, data)
             else:
                 self._end(connection)
         self._advance(connection)
 
-    def _end(self, connection: _Connection) -> None:
+    def _end(self, connection: Connection) -> None:
         """Note that the client says no more: its lease ends at once, its last answers are still sent."""
         connection.ended = True
         self._give_up_lease(connection)
 
-    def _give_up_lease(self, connection: _Connection) -> None:
+    def _give_up_lease(self, connection: Connection) -> None:
         if connection.leases:
             connection.leases = False
             self._requests.append(Disconnect(connection.number, 0))
 
-    def _advance(self, connection: _Connection) -> None:
-        """Answer what was received, one call after the other."""
+    def _advance(self, connection: Connection) -> None:
+        """Answer what was received, one call after the other, until its turn is over."""
+        turns = CALLS_A_TURN
         while not connection.busy():
             piece = protocol.cut(connection.received)
             if piece is None:
+                if len(connection.received) > protocol.LONGEST_LINE:
+                    self._too_long(connection, b"\n")
+                connection.closing = connection.closing or connection.ended
                 break
+            if turns == 0:
+                self._again[connection.number] = connection
+                break
+            turns -= 1
             message, terminator, connection.received = piece
             if len(message) > protocol.LONGEST_LINE:
                 self._too_long(connection, terminator)
-            elif message.strip():
+            else:
                 self._handle(connection, message, terminator)
-        if len(connection.received) > protocol.LONGEST_LINE and not connection.closing:
-            self._too_long(connection, b"\n")
-        done = connection.ended and connection.waits is None and connection.subscribed is None
-        if done or connection.closing:
-            connection.closing = True
-            if not connection.unsent:
-                self._drop(connection)
-                return
+        if connection.closing and not connection.unsent:
+            self._drop(connection)
+            return
         self._watch(connection)
 
-    def _too_long(self, connection: _Connection, terminator: bytes) -> None:
-        text = f"more than {protocol.LONGEST_LINE} bytes without an end or before an answer; goodbye"
+    def _too_long(self, connection: Connection, terminator: bytes) -> None:
+        text = f"more than {protocol.LONGEST_LINE} bytes without an end; goodbye"
         self._fail(connection, terminator, CallError(protocol.MALFORMED, message=text), last=True)
 
-    def _handle(self, connection: _Connection, message: bytes, terminator: bytes) -> None:
+    def _handle(self, connection: Connection, message: bytes, terminator: bytes) -> None:
         try:
             call = protocol.parse(message)
         except CallError as error:
@@ -268,11 +257,11 @@ class Server:
         if answer is not None and not call.oneway:
             self._send(connection, terminator, {"parameters": answer})
 
-    def _answer(self, connection: _Connection, call: Call, terminator: bytes) -> Mapping[str, Any] | None:
+    def _answer(self, connection: Connection, call: Call, terminator: bytes) -> Mapping[str, Any] | None:
         """Answer what can be answered here; `None` for what the control loop or a later change answers."""
-        if call.method.startswith(f"{protocol.SERVICE}."):
+        if call.method.startswith(f"{interface.SERVICE}."):
             return self._introspect(call)
-        if not call.method.startswith(f"{protocol.INTERFACE}."):
+        if not call.method.startswith(f"{interface.INTERFACE}."):
             raise CallError(protocol.INTERFACE_NOT_FOUND, interface=call.method.rpartition(".")[0])
         protocol.check(call)
         why_not = permissions.refusal(call.short, connection.peer, self._policy)
@@ -295,22 +284,22 @@ class Server:
         return None
 
     def _introspect(self, call: Call) -> Mapping[str, Any]:
-        match call.method.removeprefix(f"{protocol.SERVICE}."):
+        match call.method.removeprefix(f"{interface.SERVICE}."):
             case "GetInfo":
                 return {
                     "vendor": "nixel",
                     "product": "nixel safety daemon",
                     "version": self._version,
                     "url": "",
-                    "interfaces": list(protocol.DESCRIPTIONS),
+                    "interfaces": list(interface.DESCRIPTIONS),
                 }
             case "GetInterfaceDescription":
                 name = call.parameters.get("interface")
                 if not isinstance(name, str):
                     raise CallError(protocol.INVALID_PARAMETER, parameter="interface")
-                if name not in protocol.DESCRIPTIONS:
+                if name not in interface.DESCRIPTIONS:
                     raise CallError(protocol.INTERFACE_NOT_FOUND, interface=name)
-                return {"description": protocol.DESCRIPTIONS[name]}
+                return {"description": interface.DESCRIPTIONS[name]}
         raise CallError(protocol.METHOD_NOT_FOUND, method=call.method)
 
     def _status(self) -> dict[str, Any]:
@@ -350,24 +339,25 @@ class Server:
         if subscribers:
             body = _encode({"parameters": self._status(), "continues": True})
             for connection in subscribers:
-                self._put(connection, body + (connection.subscribed or b"\n"))
+                if connection.unsent and len(connection.unsent) + len(body) > MOST_UNSENT:
+                    self._drop(connection)
+                else:
+                    self._put(connection, body + (connection.subscribed or b"\n"))
 
-    def _fail(self, connection: _Connection, terminator: bytes, error: CallError, last: bool = False) -> None:
+    def _fail(self, connection: Connection, terminator: bytes, error: CallError, last: bool = False) -> None:
         if last:
             connection.closing = True
             self._give_up_lease(connection)
         self._send(connection, terminator, {"error": error.error, "parameters": error.parameters})
 
-    def _send(self, connection: _Connection, terminator: bytes, message: Mapping[str, Any]) -> None:
+    def _send(self, connection: Connection, terminator: bytes, message: Mapping[str, Any]) -> None:
         self._put(connection, _encode(message) + terminator)
 
-    def _put(self, connection: _Connection, data: bytes) -> None:
+    def _put(self, connection: Connection, data: bytes) -> None:
         connection.unsent += data
         self._flush(connection)
-        if len(connection.unsent) > MOST_UNSENT:
-            self._drop(connection)
 
-    def _flush(self, connection: _Connection) -> None:
+    def _flush(self, connection: Connection) -> None:
         try:
             sent = connection.socket.send(connection.unsent)
         except BlockingIOError:
@@ -378,11 +368,13 @@ class Server:
         connection.unsent = connection.unsent[sent:]
         self._watch(connection)
 
-    def _watch(self, connection: _Connection) -> None:
+    def _watch(self, connection: Connection) -> None:
         """Wait for what can happen next on this connection, and for nothing else."""
         if connection.number not in self._connections:
             return
-        events = 0 if connection.ended or connection.closing else selectors.EVENT_READ
+        # A client that sends faster than it is answered waits in its own buffer, not in ours.
+        deaf = connection.ended or connection.closing or len(connection.received) > protocol.LONGEST_LINE
+        events = 0 if deaf else selectors.EVENT_READ
         if connection.unsent:
             events |= selectors.EVENT_WRITE
         registered = self._selector.get_map().get(connection.socket)
@@ -394,7 +386,7 @@ class Server:
         elif registered.events != events:
             self._selector.modify(connection.socket, events, connection)
 
-    def _drop(self, connection: _Connection) -> None:
+    def _drop(self, connection: Connection) -> None:
         if self._connections.pop(connection.number, None) is None:
             return
         connection.closing = True

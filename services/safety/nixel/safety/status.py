@@ -79,7 +79,7 @@ def what_to_do(state: State, verdicts: tuple[Verdict, ...]) -> str:
         One sentence.
     """
     if state.mode is Mode.FAULT:
-        unhealthy = [verdict.message for verdict in verdicts if not verdict.healthy]
+        unhealthy = [verdict.message for verdict in verdicts if not verdict.permits]
         if unhealthy:
             return f"Put this right, then reset: {'; '.join(unhealthy)}."
         return f"Everything is healthy now: reset to go on (the fault was: {state.causes[0].text})."

@@ -1,0 +1,264 @@
+"""What an instrument declares: its interlocks, its outputs, and the bounds that no declaration can weaken.
+
+Everything here is frozen data that refuses (`ValueError`) to be made beyond those bounds, whoever makes it; the
+reader of instrument files refuses the same earlier and in words that name the file and the key. Times are in
+seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+LONGEST_TRIP_DELAY = 0.05
+LONGEST_AGE = 5.0
+LONGEST_DISCREPANCY = 10.0
+LONGEST_BYPASS = 3600.0
+
+
+class Direction(StrEnum):
+    """On which side of its levels a limit trips."""
+
+    ABOVE = "above"
+    BELOW = "below"
+
+
+class Sense(StrEnum):
+    """Which changes a rate trips on."""
+
+    RISING = "rising"
+    FALLING = "falling"
+    EITHER = "either"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """What interlocks of every kind have in common.
+
+    Attributes
+    ----------
+    trips_after
+        For so long a value beyond its level may be seen without tripping; what is missing, senseless, stale or
+        frozen trips at once all the same.
+    clears_after
+        For so long everything must have been well before a tripped interlock counts as healthy again.
+    bypass
+        The longest time for which a person may bypass it; 0 for never.
+    emergency_stop
+        Whether this is the emergency stop: never bypassed, never delayed.
+
+    Raises
+    ------
+    ValueError
+        Beyond a bound.
+    """
+
+    trips_after: float = 0.0
+    clears_after: float = 0.0
+    bypass: float = 0.0
+    emergency_stop: bool = False
+
+    def __post_init__(self) -> None:
+        _within("trips_after", self.trips_after, LONGEST_TRIP_DELAY)
+        _within("clears_after", self.clears_after, math.inf)
+        _within("bypass", self.bypass, LONGEST_BYPASS)
+        if self.emergency_stop and (self.bypass or self.trips_after):
+            msg = "an emergency stop can be neither bypassed nor delayed"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit(Guard):
+    """An interlock on a measured quantity: it warns at `warn` and trips at `trip`, both in `unit`.
+
+    Once beyond a level it must come back by `hysteresis` to count as within it. A reading that has not changed at
+    all for `frozen_after` is a fault; `None` for a quantity that may stand still.
+    """
+
+    name: str
+    source: str
+    unit: str
+    trip: float
+    max_age: float
+    warn: float | None = None
+    direction: Direction = Direction.ABOVE
+    message: str = ""
+    hysteresis: float = 0.0
+    frozen_after: float | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What it reads."""
+        return (self.source,)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate(Guard):
+    """An interlock on how fast a quantity changes: it trips at `trip`, in `unit` per second, over `window`.
+
+    A jump counts as spread over the window, so that one noisy reading does not make an infinite rate. Until the
+    quantity has been watched for a whole window nothing is known of its rate, and that is unhealthy.
+    """
+
+    name: str
+    source: str
+    unit: str
+    trip: float
+    max_age: float
+    window: float
+    sense: Sense = Sense.EITHER
+    message: str = ""
+    frozen_after: float | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What it reads."""
+        return (self.source,)
+
+
+@dataclass(frozen=True, slots=True)
+class Boolean(Guard):
+    """An interlock on a contact: anything but `healthy` trips it."""
+
+    name: str
+    source: str
+    healthy: bool
+    max_age: float
+    message: str = ""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What it reads."""
+        return (self.source,)
+
+
+@dataclass(frozen=True, slots=True)
+class TwoContacts(Guard):
+    """A two-channel interlock on contacts: either channel trips it.
+
+    Channels that disagree for longer than `discrepancy` mean that one of them is stuck; then both must have been
+    seen tripped together before it is healthy again. `healthy` tells the healthy state of each, so that channels of
+    opposite sense can be had.
+    """
+
+    name: str
+    sources: tuple[str, str]
+    healthy: tuple[bool, bool]
+    max_age: float
+    discrepancy: float
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TwoSensors(Guard):
+    """A two-channel interlock on sensors of one quantity: they may differ by `tolerance` or less, in `unit`.
+
+    A larger difference trips when it has lasted for longer than `discrepancy`: two sensors lag differently. It
+    guards the sensors, not the quantity, which each of them has a limit for.
+    """
+
+    name: str
+    sources: tuple[str, str]
+    unit: str
+    tolerance: float
+    max_age: float
+    discrepancy: float
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat(Guard):
+    """An interlock on something that must keep changing: a counter or a toggling contact, at least each `interval`."""
+
+    name: str
+    source: str
+    interval: float
+    max_age: float
+    message: str = ""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What it reads."""
+        return (self.source,)
+
+
+Interlock = Limit | Rate | Boolean | TwoContacts | TwoSensors | Heartbeat
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Something that can be energised through `sink`, gated by the interlocks named in `gated_by`.
+
+    Attributes
+    ----------
+    readback_within
+        What the sink reports of itself must follow the command within so long, and never be older than that.
+    after
+        The outputs that must be on, and report so, before this one is switched on; they stay on until this one is
+        off and reports so.
+    settle
+        For so long it must have been on before an output that comes after it is switched on.
+    on_time
+        The longest time that it may stay on; `None` for no limit.
+    duty
+        The largest fraction of time that it may be on in the long run, above 0 and up to 1. In any stretch of
+        length T it is on for at most `duty * T + (1 - duty) * on_time`.
+    """
+
+    name: str
+    sink: str
+    gated_by: tuple[str, ...]
+    readback_within: float = 0.25
+    after: tuple[str, ...] = ()
+    settle: float = 0.0
+    on_time: float | None = None
+    duty: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that the pure logic needs to know of an instrument.
+
+    Attributes
+    ----------
+    period
+        The time between two ticks.
+    lease
+        The longest silence that a client may ask for.
+    interlocks
+        In the order in which they are told.
+    outputs
+        In the order of the start-up: an output comes after those that it names in `after`.
+
+    Raises
+    ------
+    ValueError
+        If an output comes before one that it must follow.
+    """
+
+    period: float
+    lease: float
+    interlocks: tuple[Interlock, ...]
+    outputs: tuple[Output, ...]
+    # For each output the outputs that it needs and those that need it, itself included, at any remove.
+    needs: dict[str, frozenset[str]] = field(init=False, repr=False, compare=False)
+    needed_by: dict[str, frozenset[str]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        needs: dict[str, frozenset[str]] = {}
+        for output in self.outputs:
+            for prior in output.after:
+                if prior not in needs:
+                    msg = f"the output {output.name!r} comes after {prior!r}, which does not come before it"
+                    raise ValueError(msg)
+            needs[output.name] = frozenset({output.name}).union(*(needs[prior] for prior in output.after))
+        object.__setattr__(self, "needs", needs)
+        needed_by = {name: frozenset(other for other in needs if name in needs[other]) for name in needs}
+        object.__setattr__(self, "needed_by", needed_by)
+
+
+def _within(key: str, value: float, longest: float) -> None:
+    if not 0.0 <= value <= longest:
+        msg = f"{key} is {value:g} s, expected 0 to {longest:g} s"
+        raise ValueError(msg)

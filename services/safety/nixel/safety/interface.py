@@ -1,0 +1,108 @@
+"""The interfaces of the socket in varlink's own language: what GetInterfaceDescription answers.
+
+The tests hold each word of it against what the server answers.
+"""
+
+from __future__ import annotations
+
+INTERFACE = "io.nixel.Safety"
+SERVICE = "org.varlink.service"
+
+DESCRIPTION = """\
+# The safety daemon of an imaging instrument. Anyone may call Status, Subscribe and Stop; the operators
+# may call the rest. The lease belongs to the connection and ends with it.
+interface io.nixel.Safety
+
+type Interlock (
+  name: string,
+  kind: string,
+  healthy: bool,
+  warning: bool,
+  value: ?object,
+  unit: ?string,
+  age_s: ?float,
+  message: string
+)
+
+type Cause (name: string, time: string, message: string)
+
+type Lease (holder: string, remaining_s: float)
+
+# What is energised, what forbids it, and what a person should do. Is of the newest completed tick.
+method Status() -> (
+  state: (SAFE, ARMED, ENERGISED, FAULT),
+  outputs: [string]bool,
+  interlocks: []Interlock,
+  lease: ?Lease,
+  first_cause: ?Cause,
+  causes: []Cause,
+  off_reason: ?string,
+  simulated: bool,
+  ticks: int,
+  missed_deadlines: int,
+  what_to_do: string
+)
+
+# With "more": the status at once, at every change, and at least twice a second.
+method Subscribe() -> (
+  state: (SAFE, ARMED, ENERGISED, FAULT),
+  outputs: [string]bool,
+  interlocks: []Interlock,
+  lease: ?Lease,
+  first_cause: ?Cause,
+  causes: []Cause,
+  off_reason: ?string,
+  simulated: bool,
+  ticks: int,
+  missed_deadlines: int,
+  what_to_do: string
+)
+
+# The lease is what keeps outputs on; silence for longer than its duration ends it, as does the end of the
+# connection. Without a duration, or at most, it is what the instrument file says.
+method AcquireLease(name: string, duration_ms: ?int) -> (ticks: int, duration_ms: int)
+
+method RenewLease() -> (ticks: int)
+
+method ReleaseLease() -> (ticks: int)
+
+method Arm() -> (ticks: int)
+
+# Needs the state ARMED or ENERGISED and the lease.
+method Enable(output: string) -> (ticks: int)
+
+method Disable(output: string) -> (ticks: int)
+
+# De-energises everything.
+method Stop(reason: ?string) -> (ticks: int)
+
+# Clears a latched fault when every interlock is healthy; energises nothing.
+method Reset() -> (ticks: int)
+
+error Refused (message: string)
+
+error Malformed (message: string)
+"""
+
+# The standard's own; what it names and we never answer stays named.
+_SERVICE_DESCRIPTION = """\
+interface org.varlink.service
+
+method GetInfo() -> (vendor: string, product: string, version: string, url: string, interfaces: []string)
+
+method GetInterfaceDescription(interface: string) -> (description: string)
+
+error InterfaceNotFound (interface: string)
+
+error MethodNotFound (method: string)
+
+error MethodNotImplemented (method: string)
+
+error InvalidParameter (parameter: string)
+
+error PermissionDenied ()
+
+error ExpectedMore ()
+"""
+
+DESCRIPTIONS = {INTERFACE: DESCRIPTION, SERVICE: _SERVICE_DESCRIPTION}
