@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from nixel.safety import chain
 from nixel.safety.chain import NOTHING, seal, verify
-from nixel.safety.events import EventLog, record
+from nixel.safety.events import EventLog
 from nixel.safety.model import Event
+from nixel.safety.records import record
 
 
 def lines_of(count, before=NOTHING):
@@ -127,9 +128,9 @@ def test_a_last_line_that_was_cut_short_is_torn_and_not_fatal(number, data):
 
 def test_lines_cut_off_the_end_are_seen_only_by_who_remembers_a_hash():
     latest = verify(LINES).latest
-    assert verify(LINES, expect=latest).whole
+    assert verify(LINES, expect=[latest]).whole
     assert verify(LINES[:-1]).whole  # the limit
-    found = verify(LINES[:-1], expect=latest)
+    found = verify(LINES[:-1], expect=[latest])
     assert not found.whole
     assert latest in str(found.broken)
 
@@ -264,6 +265,7 @@ WRITER = """
 import itertools, pathlib, random, sys, time
 from nixel.safety.events import EventLog
 from nixel.safety.model import Event
+from nixel.safety.records import record
 log = EventLog(pathlib.Path(sys.argv[1]))
 log.start()
 print("on", flush=True)

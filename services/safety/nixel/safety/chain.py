@@ -9,6 +9,9 @@ A power cut can leave a torn line. The next start ends it with a newline and wri
 seals how many bytes were torn and their SHA-256, and continues the last whole line; so it can be told from
 bytes that somebody put there later.
 
+A log is one file or several: the first line of a later one is an event of kind "continues", the beginning of a
+chain of its own, that tells the last HEX of the file before.
+
 The limits. Whole lines that are cut off the end leave a shorter log that is whole in itself: only somebody who
 remembers a later HEX can tell, so the daemon writes the latest one to the journal when it starts and ends, and
 `verify` looks for a remembered one. And the chain has no key: who may write the file can seal a new one, which
@@ -26,7 +29,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+FIELD = "chain"
 TORN = "torn"
+CONTINUES = "continues"
 NOTHING = hashlib.sha256().hexdigest()
 
 _SEALED = re.compile(rb'(\{.*), "chain": "([0-9a-f]{64})"\}\n', re.DOTALL)
@@ -65,6 +70,10 @@ class Verdict:
         The lines that a power cut tore, counted from 1; the last may not be closed yet.
     broken
         Where the chain first breaks, or `None`.
+    continues
+        The number and the last hash of the file before, as the first line tells them; `None` if there is none.
+    missing
+        The remembered hashes that are not in it.
     """
 
     events: int
@@ -74,6 +83,8 @@ class Verdict:
     latest: str
     torn: tuple[int, ...]
     broken: Break | None
+    continues: tuple[int, str] | None = None
+    missing: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -125,33 +136,44 @@ def fingerprint(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def verify(lines: Iterable[bytes], expect: str = "") -> Verdict:
-    """Verify a log from its first byte to its last.
+def verify(
+    lines: Iterable[bytes],
+    expect: Iterable[str] = (),
+    after: tuple[int, str] | None = None,
+    *,
+    newest: bool = True,
+) -> Verdict:
+    """Verify a file of a log from its first byte to its last.
 
     Parameters
     ----------
     lines
-        The log's lines with their newlines, as an opened binary file gives them.
+        The file's lines with their newlines, as an opened binary file gives them.
     expect
-        A hash that was remembered and must be in the chain: the log is not whole without it.
+        Hashes that were remembered and must be in the chain: the log is not whole without them.
+    after
+        The number and the last hash of the file that this one must continue; `None` if nothing is known of it.
+    newest
+        Whether no later file could have the hashes that this one lacks, nor seal a line that is torn here.
 
     Returns
     -------
     Verdict
         What was found.
     """
-    check = _Check(expect)
+    check = _Check(expect, after)
     for line in lines:
         check.take(line)
-    return check.verdict()
+    return check.verdict(newest)
 
 
 class _Check:
     """The state of a verification between two lines."""
 
-    def __init__(self, expect: str) -> None:
-        self.expect = expect
-        self.met = not expect
+    def __init__(self, expect: Iterable[str], after: tuple[int, str] | None) -> None:
+        self.missing = set(expect)
+        self.after = after
+        self.continues: tuple[int, str] | None = None
         self.number = 0
         self.events = 0
         self.older = 0
@@ -183,12 +205,24 @@ class _Check:
                 self.stop(self.number, f"the hash {right}, which continues the line before", says)
             else:
                 self.close_gap(record)
-        self.met = self.met or says == self.expect
+                if not self.events:
+                    self.begin(record)
+            self.missing.discard(says)
         self.gap.clear()
         self.events += 1
         self.latest = says
         self.last = str(record.get("time", ""))
         self.first = self.first if self.events > 1 else self.last
+
+    def begin(self, record: dict[str, Any]) -> None:
+        """Hold the first sealed line against the file before."""
+        if record.get("kind") == CONTINUES:
+            details = record.get("details") or {}
+            self.continues = (details.get("number"), details.get("hash"))
+        if self.after is not None and self.continues != self.after:
+            expected = f"the continuation of file {self.after[0]} after its hash {self.after[1]}"
+            found = "no continuation" if self.continues is None else f"that of {self.continues}"
+            self.stop(self.number, expected, found)
 
     def close_gap(self, record: dict[str, Any]) -> None:
         """Hold what stands between two sealed lines against what the second says of it."""
@@ -208,20 +242,28 @@ class _Check:
     def stop(self, line: int, expected: str, found: str) -> None:
         self.broken = self.broken or Break(line, expected, found)
 
-    def verdict(self) -> Verdict:
+    def verdict(self, newest: bool) -> Verdict:
         if self.gap and self.broken is None:
             began = self.number - len(self.gap) + 1
-            if self.gap[-1].endswith(b"\n"):
+            if self.gap[-1].endswith(b"\n") or not newest:
                 # A torn line has no newline until a start closes it and seals what it closed.
                 self.stop(began, "a sealed event", _shown(b"".join(self.gap)))
             else:
                 self.torn += range(began, self.number + 1)
         if self.older and not self.events:
             self.stop(1, "a sealed event", "a log without any: a daemon older than the chain wrote it")
-        if not self.met:
-            self.stop(self.number + 1, f"the hash {self.expect} before the end", "a log without it")
+        if newest and self.missing:
+            self.stop(self.number + 1, f"the hash {min(self.missing)} before the end", "a log without it")
         return Verdict(
-            self.events, self.older, self.first, self.last, self.latest, tuple(self.torn), self.broken
+            events=self.events,
+            older=self.older,
+            first=self.first,
+            last=self.last,
+            latest=self.latest,
+            torn=tuple(self.torn),
+            broken=self.broken,
+            continues=self.continues,
+            missing=tuple(sorted(self.missing)),
         )
 
 
@@ -232,7 +274,7 @@ def _digest(before: str, text: bytes) -> str:
 def _parse(text: bytes) -> dict[str, Any]:
     try:
         found = json.loads(text + b"}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}  # its hash does not hold either
     return found if isinstance(found, dict) else {}
 
@@ -240,7 +282,7 @@ def _parse(text: bytes) -> dict[str, Any]:
 def _is_record(line: bytes) -> bool:
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
