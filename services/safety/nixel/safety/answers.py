@@ -95,6 +95,31 @@ class Status:
     what_to_do: str
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """What happened last, as the daemon remembers it.
+
+    Attributes
+    ----------
+    events
+        Oldest first; each with `time`, `monotonic`, `kind`, `text` and `details`.
+    earlier
+        Whether there are older ones that match; the event log has them.
+    latest
+        The hash of the last line of the event log; empty while the daemon does not know it.
+    lost
+        How many events could not be kept since the daemon started.
+    problem
+        Why the log cannot be written at present; empty if it can.
+    """
+
+    events: tuple[Mapping[str, Any], ...]
+    earlier: bool
+    latest: str
+    lost: int
+    problem: str
+
+
 def parse_status(parameters: Mapping[str, Any]) -> Status:
     """Turn the parameters of a Status reply into a `Status`.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nixel.safety.answers import (
     Cause,
+    History,
     Interlock,
     LeaseInfo,
     LeaseLost,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_SOCKET",
     "Cause",
+    "History",
     "Interlock",
     "Lease",
     "LeaseInfo",
@@ -138,6 +140,33 @@ class SafetyClient:
                 if time.monotonic() >= deadline:
                     msg = f"not healthy after {timeout:g} s: {'; '.join(unhealthy)}"
                     raise SafetyRefused(msg)
+
+    def history(self, since: str = "", limit: int = 50) -> History:
+        """Ask what happened last.
+
+        Parameters
+        ----------
+        since
+            Only what happened after this time, ISO 8601 as events have it; everything if empty.
+        limit
+            How many events, 200 at most; of more, the newest.
+
+        Returns
+        -------
+        History
+            From the daemon's memory.
+
+        Raises
+        ------
+        SafetyRefused
+            If this user may not.
+        SafetyUnavailable
+            If no daemon answers.
+        """
+        parameters: dict[str, Any] = {"limit": limit} | ({"since": since} if since else {})
+        said = self._call("History", **parameters)
+        latest, problem = said["latest"] or "", said["problem"] or ""
+        return History(tuple(said["events"]), said["earlier"], latest, said["lost"], problem)
 
     def arm(self) -> None:
         """Permit outputs to be enabled (SAFE to ARMED).

@@ -168,7 +168,7 @@ def serve(arguments: argparse.Namespace) -> None:
             msg = f"{what}. Name a file in a folder that exists and that user {os.getuid()} may write to."
             raise StartError(msg) from error
         units = fitted(instrument, arguments.surveillance, arguments.panel)
-        server = Server(listener, instrument, policy, __version__)
+        server = Server(listener, instrument, policy, __version__, log.past)
         notifier = Notifier(os.environ)
         loop = Loop(instrument, units, server, log, notifier)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -151,7 +151,7 @@ class EventLog:
         """
         recent = tuple(self._recent)  # in one step of the interpreter, whatever the loop puts in meanwhile
         told: list[dict[str, Any]] = []
-        events = [*self._before, *recent]
+        events: list[dict[str, Any] | tuple[float, Event]] = [*self._before, *recent]
         earlier = len(recent) == REMEMBERED or bool(self._before)
         while events:
             entry = events.pop()

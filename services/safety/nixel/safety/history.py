@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import datetime as dt
 import json
@@ -17,9 +18,10 @@ from nixel.safety.audit import Audit, audit, up_to
 from nixel.safety.client import SafetyClient, SafetyError, SafetyRefused, SafetyUnavailable
 from nixel.safety.logfile import put_aside
 from nixel.safety.records import stamp
+from nixel.safety.telling import MOST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 DEFAULT_EVENTS = "/var/lib/nixel-safety/events.jsonl"
 _TORN_SHOWN = 5
@@ -35,9 +37,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         To add it to.
     """
     made = commands.add_parser("history", help="what happened; --verify: whether the event log is whole")
-    made.add_argument(
-        "--since", type=_time, default="", metavar="TIME", help='"2026-01-31 12:00" (UTC), or "2 h" ago'
-    )
+    made.add_argument("--since", type=_time, metavar="TIME", help='"2026-01-31 12:00" (UTC), or "2 h" ago')
     made.add_argument("--limit", type=_count, default=50, metavar="N", help="how many events (default: 50)")
     made.add_argument("--json", action="store_true", help="for programs: a line an event")
     made.add_argument(
@@ -80,7 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _verify(arguments)
     if arguments.events is None:
         try:
-            past = SafetyClient(arguments.socket).history(arguments.since, arguments.limit)
+            limit = min(arguments.limit, MOST)
+            past = SafetyClient(arguments.socket).history(arguments.since or "", limit)
         except SafetyUnavailable as error:
             print(f"nixel-safety: {error} The event log itself says:", file=sys.stderr)
         else:
@@ -90,10 +91,10 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"nixel-safety: the log cannot be written: {past.problem}", file=sys.stderr)
             if past.lost:
                 print(f"nixel-safety: {past.lost} events could not be kept", file=sys.stderr)
-            if past.earlier and not arguments.json and len(past.events) < arguments.limit:
+            if past.earlier and len(past.events) < arguments.limit:
                 print("nixel-safety: what is older stands in the log: --events FILE", file=sys.stderr)
             return 0
-    _show(_read(_file(arguments), arguments.since, arguments.limit), as_json=arguments.json)
+    _show(_read(_file(arguments), arguments.since or "", arguments.limit), as_json=arguments.json)
     return 0
 
 
@@ -107,12 +108,11 @@ def _file(arguments: argparse.Namespace) -> Path:
 def _verify(arguments: argparse.Namespace) -> int:
     path = _file(arguments)
     expect = [arguments.expect] if arguments.expect else []
-    if arguments.events is None and "NIXEL_SAFETY_EVENTS" not in os.environ:
+    if arguments.events is None:
         # What the daemon has in its memory, nobody can cut off the end of the file. Asked before the file is read.
-        try:
-            expect += filter(None, [SafetyClient(arguments.socket).history("", 1).latest])
-        except (SafetyUnavailable, SafetyRefused):
-            pass  # then only a remembered hash can tell, and the report says so
+        # Without it only a remembered hash can tell, and the report says so.
+        with contextlib.suppress(SafetyUnavailable, SafetyRefused):
+            expect += filter(None, [SafetyClient(arguments.socket).history(limit=1).latest])
     try:
         found = audit(path, expect)
     except OSError as error:
@@ -149,14 +149,18 @@ def report(found: Audit, *, anchored: bool) -> str:
         else:
             lines.append("  no sealed event")
         if verdict.older:
-            lines.append(f"  {verdict.older} lines before the first sealed one, of a daemon that did not seal")
+            lines.append(
+                f"  {verdict.older} lines before the first sealed one, of a daemon that did not seal"
+            )
         if verdict.torn:
             numbers = ", ".join(str(number) for number in verdict.torn[:_TORN_SHOWN])
             more = ", ..." if len(verdict.torn) > _TORN_SHOWN else ""
             lines.append(f"  {len(verdict.torn)} torn by a power cut or a kill: line {numbers}{more}")
         if verdict.broken is not None:
             lines.append(f"  breaks at {verdict.broken}")
-            lines.append("  What stands before that line is as it was written; from there on nothing is sure.")
+            lines.append(
+                "  What stands before that line is as it was written; from there on nothing is sure."
+            )
     if found.dropped:
         lines.append(f"{found.dropped} older files are gone, as old ones go when the log grows")
     if found.latest:
@@ -217,16 +221,17 @@ def _show(lines: Iterable[bytes], *, as_json: bool) -> None:
             print(line.decode().rstrip("\n") if as_json else _line(event))
 
 
-def _line(event: dict[str, Any]) -> str:
-    return f"{event.get('time', '-')!s:24}  {event.get('kind', '-')!s:10}  {event.get('text', '')}"
+def _line(event: Mapping[str, Any]) -> str:
+    line = f"{event.get('time', '-')!s:24}  {event.get('kind', '-')!s:10}  {event.get('text', '')}"
+    return "".join(letter if letter.isprintable() else " " for letter in line)
 
 
 # --- what is typed ---
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a whole number was expected, found {text!r}")
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"a whole number above zero was expected, found {text!r}")
     return int(text)
 
 

@@ -17,12 +17,14 @@ from nixel.safety.connection import Connection
 from nixel.safety.model import AcquireLease, Disconnect
 from nixel.safety.protocol import CallError
 from nixel.safety.status import describe
+from nixel.safety.telling import history
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from nixel.safety.config import Instrument
+    from nixel.safety.events import Past
     from nixel.safety.model import AnyRequest, Reply
     from nixel.safety.permissions import Peer, Policy
     from nixel.safety.protocol import Call
@@ -51,13 +53,23 @@ class Server:
         Who may do what.
     version
         For GetInfo.
+    past
+        Tells the last events, for History.
     """
 
-    def __init__(self, listener: socket.socket, instrument: Instrument, policy: Policy, version: str) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        instrument: Instrument,
+        policy: Policy,
+        version: str,
+        past: Callable[[str, int, int], Past],
+    ) -> None:
         self._listener = listener
         self._instrument = instrument
         self._policy = policy
         self._version = version
+        self._past = past
         self._requests: deque[AnyRequest] = deque()
         self._replies: deque[tuple[int, Reply]] = deque()
         self._snapshot: Snapshot | None = None
@@ -269,6 +281,8 @@ class Server:
             raise CallError(protocol.REFUSED, message=why_not)
         if call.short == "Status":
             return self._status()
+        if call.short == "History":
+            return history(call, self._past)
         if call.short == "Subscribe":
             if not call.more:
                 raise CallError(protocol.EXPECTED_MORE)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nixel.safety.records import finite, stamp
 from nixel.safety.model import Mode
+from nixel.safety.records import finite, stamp
 
 if TYPE_CHECKING:
     from nixel.safety.model import Cause, Config, State, Verdict
