@@ -28,6 +28,8 @@ from nixel.safety.fitted import fitted
 from nixel.safety.model import Event, Inputs, Stop
 from nixel.safety.notify import Notifier
 from nixel.safety.permissions import Policy
+from nixel.safety.recorder import Recorder
+from nixel.safety.recordings import Folder
 from nixel.safety.server import Server
 from nixel.safety.status import Snapshot
 from nixel.safety.units import Command
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 # Linux keeps the last byte of sun_path for the NUL.
 LONGEST_PATH = 107
+RECORDINGS = "recordings"  # the folder beside the event log
 
 
 class StartError(Exception):
@@ -54,8 +57,8 @@ class Loop:
     ----------
     instrument
         What is guarded.
-    units, server, log, notifier
-        The parts, not started yet.
+    units, server, log, notifier, recorder
+        The parts, not started yet; without a recorder nothing is recorded.
     clock, sleep
         The monotonic clock and how to wait on it.
     """
@@ -67,6 +70,7 @@ class Loop:
         server: Server,
         log: EventLog,
         notifier: Notifier,
+        recorder: Recorder | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -79,6 +83,7 @@ class Loop:
         self._server = server
         self._log = log
         self._notifier = notifier
+        self._recorder = recorder
         self._clock = clock
         self._sleep = sleep
         self._beats = 0
@@ -110,6 +115,8 @@ class Loop:
             self.tick()
             deadline += period
         self.tick((Stop(0, 0, self.ending, "the service manager"),))
+        if self._recorder is not None:
+            self._recorder.close()
 
     def tick(self, extra: tuple[AnyRequest, ...] = ()) -> None:
         """Do one tick: read, decide, command, tell.
@@ -129,7 +136,10 @@ class Loop:
         self.ticks += 1
         snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, self.missed)
         self._server.publish(snapshot, outputs.replies, changed=bool(events))
-        self._log.put(events)
+        if events:
+            self._log.put(events)
+        if self._recorder is not None:
+            self._recorder.record(self.state, now, self.missed, readings, inputs.requests, events)
         self._notifier.completed(now)
         for event in events:
             if event.kind == "transition":
@@ -170,7 +180,7 @@ def serve(arguments: argparse.Namespace) -> None:
         units = fitted(instrument, arguments.surveillance, arguments.panel)
         server = Server(listener, instrument, policy, __version__, log.past)
         notifier = Notifier(os.environ)
-        loop = Loop(instrument, units, server, log, notifier)
+        loop = Loop(instrument, units, server, log, notifier, _recorder(arguments.events, instrument, log))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(
                 number, lambda number, _: loop.end(f"the daemon ends ({signal.Signals(number).name})")
@@ -193,8 +203,21 @@ def serve(arguments: argparse.Namespace) -> None:
             notifier.send("STOPPING=1")
             take_down(
                 units,
-                {"server": lambda: server.close(timeout=0.5), "event log": lambda: log.close(timeout=1.0)},
+                {"server": lambda: server.close(timeout=0.5), "event log": lambda: log.close(timeout=2.0)},
             )
+
+
+def _recorder(events: Path | None, instrument: Instrument, log: EventLog) -> Recorder | None:
+    """Make the black box; it is no reason not to start that it cannot write."""
+    if events is None:
+        return None
+    place = events.parent / RECORDINGS
+    try:
+        folder = Folder(place)
+    except OSError as error:
+        print(f"nixel-safetyd: no recordings: {place} cannot be used: {error.strerror}", file=sys.stderr)
+        return None
+    return Recorder(instrument.core, instrument.file.stem, instrument.simulated, folder, log)
 
 
 def take_down(units: Units, others: Mapping[str, Callable[[], None]]) -> None:
@@ -339,7 +362,10 @@ def parser() -> argparse.ArgumentParser:
         help="the socket of the virtual GPIO chip, instead of the file's; a real chip stays as it is",
     )
     made.add_argument(
-        "--events", type=Path, metavar="FILE", help="append the events to this file as JSON lines"
+        "--events",
+        type=Path,
+        metavar="FILE",
+        help="append the events to this file as JSON lines; recordings of trips go to the folder beside it",
     )
     made.add_argument(
         "--operator-group",
