@@ -10,6 +10,7 @@ import time
 import pytest
 
 from nixel.safety.client import SafetyRefused
+from nixel.safety.history import ask
 from nixel.safety.line import Line
 
 
@@ -49,9 +50,9 @@ def test_the_daemon_tells_what_happened(daemon):
 
 def test_what_it_tells_is_what_the_log_has(daemon):
     daemon.healthy()
-    told = daemon.client.history()
+    told = ask(str(daemon.socket))
     deadline = time.monotonic() + 3
-    while (latest := daemon.client.history().latest) != lines(daemon)[-1]["chain"]:
+    while (latest := ask(str(daemon.socket)).latest) != lines(daemon)[-1]["chain"]:
         assert time.monotonic() < deadline, latest
     logged = [{key: value for key, value in line.items() if key != "chain"} for line in lines(daemon)]
     assert list(told.events) == logged[: len(told.events)]
@@ -66,7 +67,7 @@ def test_the_next_daemon_remembers_the_last_ones(daemon, unit):
     process = subprocess.Popen(daemon.command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         process.stdout.readline()
-        texts = [event["text"] for event in daemon.client.history().events]
+        texts = [event["text"] for event in ask(str(daemon.socket)).events]
         assert "stopped: before the restart" in texts
         assert texts.count("the safety daemon started") == 2
     finally:

@@ -15,10 +15,10 @@ import pytest
 from nixel.safety import events as events_module
 from nixel.safety import logfile
 from nixel.safety.audit import audit
+from nixel.safety.event_json import record
 from nixel.safety.events import EventLog
 from nixel.safety.logfile import LogFile, put_aside
 from nixel.safety.model import Event
-from nixel.safety.records import record
 
 SOON = 5.0  # s
 
@@ -265,7 +265,7 @@ import itertools, pathlib, random, sys, time
 from nixel.safety import logfile
 from nixel.safety.events import EventLog
 from nixel.safety.model import Event
-from nixel.safety.records import record
+from nixel.safety.event_json import record
 logfile.LARGEST = 1_000_000  # so that kills also come while a file is put aside
 log = EventLog(pathlib.Path(sys.argv[1]))
 log.start()

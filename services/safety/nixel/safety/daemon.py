@@ -23,11 +23,15 @@ from typing import TYPE_CHECKING
 from nixel.safety import __version__
 from nixel.safety.config import ConfigError, load
 from nixel.safety.core import start, step
+from nixel.safety.deadlines import Punctuality
 from nixel.safety.events import EventLog
 from nixel.safety.fitted import fitted
 from nixel.safety.model import Event, Inputs, Stop
 from nixel.safety.notify import Notifier
 from nixel.safety.permissions import Policy
+from nixel.safety.proof import Prover
+from nixel.safety.proofbook import ProofBook
+from nixel.safety.realtime import lock_memory, prefer_us
 from nixel.safety.recorder import Recorder
 from nixel.safety.recordings import Folder
 from nixel.safety.server import Server
@@ -57,10 +61,14 @@ class Loop:
     ----------
     instrument
         What is guarded.
-    units, server, log, notifier, recorder
-        The parts, not started yet; without a recorder nothing is recorded.
+    units, server, log, notifier
+        The parts, not started yet.
     clock, sleep
         The monotonic clock and how to wait on it.
+    book
+        Keeps the proofs.
+    recorder
+        The black box.
     """
 
     def __init__(
@@ -70,14 +78,14 @@ class Loop:
         server: Server,
         log: EventLog,
         notifier: Notifier,
-        recorder: Recorder | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        book: ProofBook | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.instrument = instrument
         self.state: State = start(clock())
         self.ticks = 0
-        self.missed = 0
         self.ending = ""
         self._units = units
         self._server = server
@@ -87,6 +95,9 @@ class Loop:
         self._clock = clock
         self._sleep = sleep
         self._beats = 0
+        self._book = ProofBook(None) if book is None else book
+        self._prover = Prover(instrument.core, self._book.load())
+        self._punctuality = Punctuality(instrument.deadlines)
         self._sinks = {output.name: output.sink for output in instrument.core.outputs}
 
     def end(self, reason: str) -> None:
@@ -110,7 +121,7 @@ class Loop:
                 now = self._clock()
             late = int((now - deadline) / period)
             if late > 0:
-                self.missed += late
+                self._punctuality.miss(late, now)
                 deadline += late * period
             self.tick()
             deadline += period
@@ -129,25 +140,33 @@ class Loop:
         readings, faults = self._units.look()
         if not self._server.alive():
             faults["server"] = "the thread that serves the socket has ended; restart the daemon"
-        inputs = Inputs(readings, extra + self._server.take(), faults)
+        requests = extra + self._server.take()
         now = self._clock()
+        if late := self._punctuality.fault(now):
+            faults["deadlines"] = late
+        proof = self._prover.step(self.state, readings, self._server.take_proofs(), now, time.time())
+        inputs = Inputs(readings, requests, {**faults, **proof.faults})
         self.state, outputs, events = step(self.instrument.core, self.state, inputs, now)
-        self._command(outputs)
+        self._command(outputs, withheld=proof.withheld)
         self.ticks += 1
-        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, self.missed)
-        self._server.publish(snapshot, outputs.replies, changed=bool(events))
+        missed, proofs = self._punctuality.missed, self._prover.proofs
+        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, missed, proofs)
+        events += proof.events
+        self._server.publish(snapshot, outputs.replies + proof.replies, changed=bool(events))
+        if proof.events:
+            self._book.put(proofs)
         if events:
             self._log.put(events)
         if self._recorder is not None:
-            self._recorder.record(self.state, now, self.missed, readings, inputs.requests, events)
+            self._recorder.record(self.state, now, missed, readings, requests, events)
         self._notifier.completed(now)
         for event in events:
             if event.kind == "transition":
                 self._notifier.send(f"STATUS={event.text}")
 
-    def _command(self, outputs: Outputs) -> None:
+    def _command(self, outputs: Outputs, *, withheld: bool) -> None:
         # Only here, after the whole tick has been evaluated: the heartbeat is the proof of that.
-        self._beats += outputs.permitted
+        self._beats += outputs.permitted and not withheld
         on = frozenset(self._sinks[name] for name in outputs.on)
         self._units.command(Command(on, outputs.permitted, self._beats))
 
@@ -177,22 +196,25 @@ def serve(arguments: argparse.Namespace) -> None:
             what = f"the event log {arguments.events} cannot be opened: {error.strerror}"
             msg = f"{what}. Name a file in a folder that exists and that user {os.getuid()} may write to."
             raise StartError(msg) from error
-        units = fitted(instrument, arguments.surveillance, arguments.panel)
-        server = Server(listener, instrument, policy, __version__, log.past)
+        units = fitted(instrument, arguments.surveillance, arguments.panel, arguments.thermal)
+        server = Server(listener, instrument, policy, __version__, log.put, log.past)
         notifier = Notifier(os.environ)
-        loop = Loop(instrument, units, server, log, notifier, _recorder(arguments.events, instrument, log))
+        book = ProofBook(arguments.events and arguments.events.with_suffix(".proofs.json"))
+        recorder = _recorder(arguments.events, instrument, log)
+        loop = Loop(instrument, units, server, log, notifier, book=book, recorder=recorder)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(
                 number, lambda number, _: loop.end(f"the daemon ends ({signal.Signals(number).name})")
             )
-        realtime = prefer_us()
+        held = {"realtime": prefer_us(), "locked": lock_memory()}
         # Short turns, so that a busy thread cannot hold up the loop for longer than that.
         sys.setswitchinterval(0.0005)
         try:
             log.start()
+            book.start()
             units.start()
             server.start()
-            log.put([Event(time.monotonic(), "start", "the safety daemon started", {"realtime": realtime})])
+            log.put([Event(time.monotonic(), "start", "the safety daemon started", held)])
             loop.tick()
             gc.collect()
             gc.freeze()
@@ -203,7 +225,11 @@ def serve(arguments: argparse.Namespace) -> None:
             notifier.send("STOPPING=1")
             take_down(
                 units,
-                {"server": lambda: server.close(timeout=0.5), "event log": lambda: log.close(timeout=2.0)},
+                {
+                    "server": lambda: server.close(timeout=0.5),
+                    "book of proofs": lambda: book.close(timeout=0.5),
+                    "event log": lambda: log.close(timeout=2.0),
+                },
             )
 
 
@@ -239,24 +265,6 @@ def take_down(units: Units, others: Mapping[str, Callable[[], None]]) -> None:
     if failures:
         what = "; ".join(failures)
         print(f"nixel-safetyd: not everything could be switched off and closed: {what}", file=sys.stderr)
-
-
-def prefer_us() -> bool:
-    """Ask for realtime scheduling of this thread and of those that it starts.
-
-    Without it the loop still runs, but a busy machine may make it miss deadlines and so trip.
-
-    Returns
-    -------
-    bool
-        Whether it was granted.
-    """
-    try:
-        # Threads of kernel drivers run at 50; we are not more important than the serial port.
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
-    except OSError:
-        return False
-    return True
 
 
 def listen(path: Path, stack: contextlib.ExitStack) -> socket.socket:
@@ -360,6 +368,12 @@ def parser() -> argparse.ArgumentParser:
         "--panel",
         metavar="PATH",
         help="the socket of the virtual GPIO chip, instead of the file's; a real chip stays as it is",
+    )
+    made.add_argument(
+        "--thermal",
+        type=Path,
+        metavar="FOLDER",
+        help="the thermal zones of a simulated instrument; a real one has those of the kernel",
     )
     made.add_argument(
         "--events",

@@ -12,9 +12,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nixel.safety.event_json import as_json, record, stamp
 from nixel.safety.logfile import LogFile
 from nixel.safety.model import Event, Mode
-from nixel.safety.records import as_json, record, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

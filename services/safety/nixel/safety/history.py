@@ -11,13 +11,15 @@ import os
 import re
 import sys
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nixel.safety.audit import Audit, audit, up_to
-from nixel.safety.client import SafetyClient, SafetyError, SafetyRefused, SafetyUnavailable
+from nixel.safety.client import SafetyError, SafetyRefused, SafetyUnavailable
+from nixel.safety.event_json import stamp
+from nixel.safety.line import Line
 from nixel.safety.logfile import put_aside
-from nixel.safety.records import stamp
 from nixel.safety.telling import MOST
 
 if TYPE_CHECKING:
@@ -25,7 +27,66 @@ if TYPE_CHECKING:
 
 DEFAULT_EVENTS = "/var/lib/nixel-safety/events.jsonl"
 _TORN_SHOWN = 5
+_PATIENCE = 2.0  # s
 _AGO = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What happened last, as the daemon remembers it.
+
+    Attributes
+    ----------
+    events
+        Oldest first; each with `time`, `monotonic`, `kind`, `text` and `details`.
+    earlier
+        Whether there are older ones that match; the event log has them.
+    latest
+        The hash of the last line of the event log; empty while the daemon does not know it.
+    lost
+        How many events could not be kept since the daemon started.
+    problem
+        Why the log cannot be written at present; empty if it can.
+    """
+
+    events: tuple[Mapping[str, Any], ...]
+    earlier: bool
+    latest: str
+    lost: int
+    problem: str
+
+
+def ask(socket: str, since: str = "", limit: int = 50) -> History:
+    """Ask the daemon what happened last.
+
+    Parameters
+    ----------
+    socket
+        Of the daemon.
+    since
+        Only what happened after this time, ISO 8601 as events have it; everything if empty.
+    limit
+        How many events, 200 at most; of more, the newest.
+
+    Returns
+    -------
+    History
+        From the daemon's memory.
+
+    Raises
+    ------
+    SafetyRefused
+        If this user may not.
+    SafetyUnavailable
+        If no daemon answers.
+    """
+    line = Line(socket, _PATIENCE)
+    try:
+        said = line.call("History", limit=limit, **({"since": since} if since else {}))
+    finally:
+        line.close()
+    latest, problem = said["latest"] or "", said["problem"] or ""
+    return History(tuple(said["events"]), said["earlier"], latest, said["lost"], problem)
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -81,7 +142,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.events is None:
         try:
             limit = min(arguments.limit, MOST)
-            past = SafetyClient(arguments.socket).history(arguments.since or "", limit)
+            past = ask(arguments.socket, arguments.since or "", limit)
         except SafetyUnavailable as error:
             print(f"nixel-safety: {error} The event log itself says:", file=sys.stderr)
         else:
@@ -112,7 +173,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         # What the daemon has in its memory, nobody can cut off the end of the file. Asked before the file is read.
         # Without it only a remembered hash can tell, and the report says so.
         with contextlib.suppress(SafetyUnavailable, SafetyRefused):
-            expect += filter(None, [SafetyClient(arguments.socket).history(limit=1).latest])
+            expect += filter(None, [ask(arguments.socket, limit=1).latest])
     try:
         found = audit(path, expect)
     except OSError as error:

@@ -14,10 +14,10 @@ from array import array
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from nixel.safety.event_json import finite, stamp
 from nixel.safety.kinds import word
 from nixel.safety.model import Event, Mode, RenewLease
 from nixel.safety.recording import STATES, Header
-from nixel.safety.records import finite, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -135,7 +135,7 @@ def row(values: Sequence[float]) -> str:
     str
         With its newline.
     """
-    return ",".join([f"{value:.10g}" if value == value else "" for value in values]) + "\n"  # noqa: PLR0124  NaN
+    return ",".join([f"{value:.10g}" if value == value else "" for value in values]) + "\n"
 
 
 def read(path: Path) -> Recording:

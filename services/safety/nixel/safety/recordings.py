@@ -9,9 +9,9 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from nixel.safety.event_json import stamp
 from nixel.safety.logfile import sync_folder
 from nixel.safety.recording import Header, begin, row
-from nixel.safety.records import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -88,7 +88,7 @@ class Folder:
         new = self._path / f"{name}.new"
         digest = hashlib.sha256()
         try:
-            with open(new, "wb", opener=lambda path, flags: os.open(path, flags, 0o640)) as file:  # noqa: PTH123
+            with open(new, "wb", opener=lambda path, flags: os.open(path, flags, 0o640)) as file:
                 content = begin(header).encode()
                 left = iter(rows)
                 while content:
