@@ -62,6 +62,9 @@ def test_what_it_tells_is_what_the_log_has(daemon):
 def test_the_next_daemon_remembers_the_last_ones(daemon, unit):
     daemon.healthy()
     daemon.client.stop("before the restart")
+    deadline = time.monotonic() + 3
+    while "before the restart" not in daemon.events.read_text():
+        assert time.monotonic() < deadline
     daemon.process.kill()
     daemon.process.wait()
     process = subprocess.Popen(daemon.command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

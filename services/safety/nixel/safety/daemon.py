@@ -33,7 +33,7 @@ from nixel.safety.proof import Prover
 from nixel.safety.proofbook import ProofBook
 from nixel.safety.realtime import lock_memory, prefer_us
 from nixel.safety.recorder import Recorder
-from nixel.safety.recordings import Folder
+from nixel.safety.recordings import FOLDER, Folder
 from nixel.safety.server import Server
 from nixel.safety.status import Snapshot
 from nixel.safety.units import Command
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
 # Linux keeps the last byte of sun_path for the NUL.
 LONGEST_PATH = 107
-RECORDINGS = "recordings"  # the folder beside the event log
 
 
 class StartError(Exception):
@@ -237,7 +236,7 @@ def _recorder(events: Path | None, instrument: Instrument, log: EventLog) -> Rec
     """Make the black box; it is no reason not to start that it cannot write."""
     if events is None:
         return None
-    place = events.parent / RECORDINGS
+    place = events.parent / FOLDER
     try:
         folder = Folder(place)
     except OSError as error:

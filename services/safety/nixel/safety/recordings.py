@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+FOLDER = "recordings"  # beside the event log
 KEPT = 50
 _TOGETHER = 20  # rows that are written in one piece
 _PAUSE = 0.002  # s
