@@ -54,6 +54,9 @@ class Idle:
     def take(self):
         return ()
 
+    def take_proofs(self):
+        return ()
+
     def publish(self, snapshot, replies, changed):
         self.snapshots.append(snapshot)
 
