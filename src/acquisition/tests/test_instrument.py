@@ -120,6 +120,8 @@ def test_the_fingerprint_is_of_what_the_instrument_is_and_not_of_where(tmp_path,
 
 
 def test_where_a_virtual_panel_listens_is_no_part_of_the_fingerprint(tmp_path):
+    from importlib import resources
+
     text = (resources.files("nixel.acquisition") / "instruments" / "virtual-microscope.toml").read_text()
     path = tmp_path / "mine.toml"
     path.write_text(text.replace('path = "/run/nixel/panel"', 'path = "/elsewhere"', 1))
