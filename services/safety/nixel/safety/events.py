@@ -11,6 +11,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from nixel.safety.realtime import give_way
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -80,6 +82,7 @@ class EventLog:
             self._thread.join(timeout)
 
     def _run(self) -> None:
+        give_way()
         complained = False
         while True:
             self._wake.wait()

@@ -237,7 +237,7 @@ def _unfrozen(interlock: Limit | Rate, before: Memory, reading: Reading, finding
 def _contacts(
     interlock: TwoContacts, before: Memory, values: tuple[float | bool | None, ...], now: float
 ) -> Finding:
-    good = [value == healthy for value, healthy in zip(values, interlock.healthy, strict=True)]
+    good = [values[0] == interlock.healthy[0], values[1] == interlock.healthy[1]]
     if good[0] != good[1]:
         apart = now if before.apart is None else before.apart
         stuck = before.stuck or now - apart > interlock.discrepancy
@@ -247,7 +247,7 @@ def _contacts(
             text += f" for over {interlock.discrepancy * 1e3:.0f} ms; one of them is stuck"
         text = _because(interlock.message, text)
         return Finding(False, text, False, Memory(apart=apart, stuck=stuck), fault=stuck)
-    if not good[0]:
+    if not any(good):
         text = f"both channels of {interlock.name} have tripped"
         return Finding(False, interlock.message or text, False, NOTHING)
     if before.stuck:
