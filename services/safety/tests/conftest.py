@@ -67,6 +67,8 @@ class Unit:
         self.silent = False
         self.relay = False
         self.watched = True
+        self.failed = False  # has switched off by itself
+        self.cycle = "250"  # us
         self.fed = 0.0
         self.relay_log: list[tuple[float, bool, str]] = []  # when, on or off, why
         self.commands: list[tuple[float, str]] = []
@@ -103,6 +105,7 @@ class Unit:
                         os.write(self._master, f"{reply}#".encode())
             # After what has come in, so that being held up ourselves does not look like a silent daemon.
             if self.watched and self.relay and now - self.fed > WATCHDOG:
+                self.failed = True
                 self._switch(False, "watchdog")
         self._switch(False, "unplugged")
         os.close(self._slave)
@@ -122,7 +125,11 @@ class Unit:
             case "GET:DIGITAL":
                 return "DIGITAL:" + ";".join(self.digital)
             case "GET:STATUS":
-                return f"STATUS:AC={int(self.relay)};WD={int(self.watched)}"
+                return f"STATUS:AC={int(self.relay)};WD={int(self.watched)};SV=1;FAIL={int(self.failed)}"
+            case "GET:CYCLETIME":
+                return f"CYCLETIME:{self.cycle}"
+            case "ENABLE:AC" if self.failed:
+                return "NAK:RESET:FAIL first"
             case "ENABLE:AC":
                 self._switch(True, command)
             case "DISABLE:AC":
@@ -133,6 +140,13 @@ class Unit:
                 self.watched = False
             case "RESET:WD":
                 self.fed = now
+            case "RESET:FAIL":
+                self.failed = False
+            case "NOTAUS":
+                self.failed = True
+                self._switch(False, command)
+            case "ENABLE:SURVEILLANCE" | "DISABLE:SURVEILLANCE":
+                pass
             case _:
                 return "NAK:unknown command"
         return "ACK"
