@@ -41,6 +41,8 @@ source = "analog:0"
 unit = "degC"
 warn = "50 degC"
 trip = "60 degC"
+sensor = "pt1000-class-b"
+part = "insulation-class-f"
 max_age = "400 ms"
 
 [safety.interlocks.emergency-stop]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from nixel.safety.config import ConfigError, load
-from nixel.safety.model import Boolean, Direction, Limit, Output
+from nixel.safety.model import Boolean, Limit, Output
+from nixel.safety.units_config import SurveillanceUnit
 
 SHIPPED = Path(__file__).parents[3] / "src/acquisition/nixel/acquisition/instruments"
 
@@ -19,20 +20,18 @@ def write(tmp_path, text) -> Path:
 
 
 def test_reads_every_key_in_si_units(tmp_path, instrument_text):
-    text = instrument_text.replace('readback_within = "400 ms"', 'readback_within = "0.1 s"').replace(
-        'trip = "60 degC"', 'trip = "-60 degC"\ndirection = "below"'
-    )
+    text = instrument_text.replace('readback_within = "400 ms"', 'readback_within = "0.1 s"')
     text = text.replace("[safety]", '[safety]\noperator_group = "nixel-operator"')
     instrument = load(write(tmp_path, text))
     assert instrument.core.period == pytest.approx(0.01)
     assert instrument.core.lease == 0.5
     coil, estop = instrument.core.interlocks
-    assert coil == Limit("coil-temperature", "analog:0", "degC", -60.0, 0.4, 50.0, Direction.BELOW)
+    assert coil == Limit("coil-temperature", "analog:0", "degC", 60.0, 0.4, 50.0)
     assert estop == Boolean("emergency-stop", "digital:0", True, 0.4, "emergency stop pressed")
     assert instrument.core.outputs == (
         Output("amplifier", "ac", ("coil-temperature", "emergency-stop"), 0.1),
     )
-    assert (instrument.path, instrument.simulated) == ("/nowhere/surveillance", True)
+    assert instrument.surveillance == SurveillanceUnit("/nowhere/surveillance", simulated=True)
     assert instrument.operator_group == "nixel-operator"
 
 
@@ -64,7 +63,7 @@ MISTAKES = [
     ('path = "/nowhere/surveillance"', "", "surveillance.path", "found nothing"),
     ("simulated = true", 'simulated = "yes"', "surveillance.simulated", "true or false"),
     ("simulated = true", "speed = 1", "surveillance.speed", "a key that does not exist here"),
-    ('kind = "limit"', 'kind = "rate"', "coil-temperature.kind", '"limit", "boolean"'),
+    ('kind = "limit"', 'kind = "level"', "coil-temperature.kind", '"limit", "rate", "boolean"'),
     ('kind = "limit"', "kind = 1", "coil-temperature.kind", "found 1"),
     ('unit = "degC"', 'unit = "Celsius"', "coil-temperature.unit", '"degC"'),
     ('trip = "60 degC"', "trip = 60", "coil-temperature.trip", "the bare number 60"),
@@ -76,7 +75,7 @@ MISTAKES = [
     ('source = "digital:0"', "source = 0", "emergency-stop.source", '"digital:0" to "digital:99"'),
     ('source = "digital:0"', 'source = "digital:0"\ntrip = 1', "emergency-stop.trip", "does not exist here"),
     ("healthy = true", "", "emergency-stop.healthy", "true or false"),
-    ('max_age = "400 ms"', 'max_age = "5 ms"', "coil-temperature.max_age", "from 0.02 to 60 s"),
+    ('max_age = "400 ms"', 'max_age = "5 ms"', "coil-temperature.max_age", "from 0.02 to 5 s"),
     ("emergency-stop]", "Emergency_Stop]", "Emergency_Stop", "lower-case letters"),
     ("emergency-stop]", "surveillance]", "interlocks.surveillance", "is none of"),
     ('sink = "ac"', 'sink = "dc"', "amplifier.sink", '"ac"'),

@@ -43,6 +43,12 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("reset", help="clear a latched fault; energises nothing")
     check = commands.add_parser("check", help="check the [safety] table of an instrument file")
     check.add_argument("file", type=Path, metavar="FILE")
+    check.add_argument(
+        "--ratings",
+        type=Path,
+        metavar="FILE",
+        help="what its sensors and parts are rated for, if not as shipped",
+    )
     commands.add_parser("explain", help="why the output is off, and what to do")
     return made
 
@@ -63,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         if arguments.command == "check":
-            _check(arguments.file)
+            _check(arguments.file, arguments.ratings)
         else:
             _talk(SafetyClient(arguments.socket), arguments)
     except SafetyError as error:
@@ -95,17 +101,18 @@ def _talk(client: SafetyClient, arguments: argparse.Namespace) -> None:
             print("no fault is latched")
 
 
-def _check(file: Path) -> None:
+def _check(file: Path, rated: Path | None) -> None:
     from nixel.safety.config import ConfigError, load  # only this command needs a parser of TOML
 
     try:
-        instrument = load(file)
+        instrument = load(file, rated)
     except ConfigError as error:
         raise SafetyError(str(error)) from error
     core = instrument.core
     print(f"{file}: the safety table is right")
     for output in core.outputs:
-        print(f"  output {output.name} on {output.sink}, gated by {', '.join(output.gated_by)}")
+        order = f", after {', '.join(output.after)}" if output.after else ""
+        print(f"  output {output.name} on {output.sink}{order}, gated by {', '.join(output.gated_by)}")
     print(f"  {1 / core.period:g} ticks a second, lease of at most {core.lease * 1e3:g} ms")
 
 

@@ -13,6 +13,7 @@ from nixel.safety.model import (
     READBACK_KIND,
     Boolean,
     Heartbeat,
+    Limit,
     Memory,
     TwoContacts,
     Verdict,
@@ -251,7 +252,7 @@ def _gap(source: str, reading: Reading | None, max_age: float, now: float) -> st
 def _makes_sense(interlock: Interlock, value: float | bool | None) -> bool:
     if value is None or (_is_bool(value) and not isinstance(interlock, Heartbeat)):
         return False
-    return math.isfinite(value)
+    return math.isfinite(kinds.judged(interlock, value) if isinstance(interlock, Limit) else value)
 
 
 def _is_bool(value: object) -> bool:

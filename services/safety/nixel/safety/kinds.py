@@ -118,8 +118,30 @@ def look(interlock: Interlock, before: Memory, readings: tuple[Reading, ...], no
     if isinstance(interlock, TwoSensors):
         return _sensors(interlock, before, values[0] - values[1], now)
     if isinstance(interlock, Limit):
-        return _unfrozen(interlock, before, readings[0], _level(interlock, before, values[0]))
+        return _unfrozen(
+            interlock, before, readings[0], _level(interlock, before, judged(interlock, values[0]))
+        )
     return _unfrozen(interlock, before, readings[0], _rate(interlock, before, values[0], readings[0].time))
+
+
+def judged(interlock: Limit, value: float) -> float:
+    """Give the quantity that a limit judges.
+
+    Parameters
+    ----------
+    interlock
+        The limit.
+    value
+        What its source reads.
+
+    Returns
+    -------
+    float
+        In the unit of the limit; infinite where it is too large for a number.
+    """
+    size = abs(value) if interlock.magnitude else value
+    # Not `**`, which raises where a product is infinite.
+    return interlock.factor * (size * size if interlock.power == 2 else size)
 
 
 def _contact(interlock: Boolean, reading: Reading) -> Finding:
@@ -186,7 +208,7 @@ def _unfrozen(interlock: Limit | Rate, before: Memory, reading: Reading, finding
     memory = replace(finding.memory, value=reading.value, changed=changed)
     if reading.time - changed < longest:
         return replace(finding, memory=memory)
-    still = f"has given exactly {reading.value:g} {interlock.unit} for {longest:g} s"
+    still = f"has given exactly {reading.value:g} for {longest:g} s"
     text = f"{interlock.name}: {interlock.source} {still}; it is frozen"
     return Finding(False, text, finding.value, memory, fault=True)
 
