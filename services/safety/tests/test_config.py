@@ -41,9 +41,7 @@ def test_real_hardware_is_what_is_not_called_simulated(tmp_path, instrument_text
 
 @pytest.mark.parametrize("name", ["virtual-scanner", "virtual-microscope"])
 def test_the_shipped_instruments_are_right(name):
-    instrument = load(SHIPPED / f"{name}.toml")
-    assert instrument.simulated
-    assert len(instrument.core.interlocks) == 2
+    assert load(SHIPPED / f"{name}.toml").simulated
 
 
 # What is written instead of what, the key that the error must name, and what it must say.

@@ -43,6 +43,8 @@ class Finding:
         Whether it is beyond its warning level.
     fault
         Whether what is wrong is not the quantity but how it is measured, so that no delay is allowed for.
+    early
+        Whether too little has been seen yet to judge.
     """
 
     well: bool
@@ -51,6 +53,7 @@ class Finding:
     memory: Memory
     warning: bool = False
     fault: bool = False
+    early: bool = False
 
 
 def word(interlock: Interlock) -> str:
@@ -193,7 +196,7 @@ def _rate(interlock: Rate, before: Memory, value: float, time: float) -> Finding
         text = (
             f"{interlock.name} has not been watched for {interlock.window:g} s yet, so its rate is not known"
         )
-        return Finding(False, text, speed, memory, fault=True)
+        return Finding(False, text, speed, memory, fault=True, early=True)
     return Finding(True, "", speed, memory)
 
 
@@ -224,7 +227,8 @@ def _contacts(
         text = f"{interlock.name}: {open_} has tripped and {shut} has not"
         if stuck:
             text += f" for over {interlock.discrepancy * 1e3:.0f} ms; one of them is stuck"
-        return Finding(False, text, False, Memory(apart=apart, stuck=stuck))
+        text = _because(interlock.message, text)
+        return Finding(False, text, False, Memory(apart=apart, stuck=stuck), fault=stuck)
     if not good[0]:
         text = f"both channels of {interlock.name} have tripped"
         return Finding(False, interlock.message or text, False, Memory())
@@ -249,13 +253,14 @@ def _sensors(interlock: TwoSensors, before: Memory, difference: float, now: floa
 def _heartbeat(interlock: Heartbeat, before: Memory, reading: Reading, now: float) -> Finding:
     value, changed = reading.value, before.changed
     if before.value is not None and value != before.value:
-        changed = reading.time
+        # A reading a little ahead of the tick must not count for longer than any other.
+        changed = min(reading.time, now)
     memory = Memory(value=value, changed=changed)
     if changed is not None and now - changed <= interlock.interval:
         return Finding(True, "", value, memory)
     still = f"has not changed for {interlock.interval * 1e3:.0f} ms"
     text = f"{interlock.name}: {interlock.source} {still}"
-    return Finding(False, _because(interlock.message, text), value, memory)
+    return Finding(False, _because(interlock.message, text), value, memory, early=changed is None)
 
 
 def _because(message: str, text: str) -> str:

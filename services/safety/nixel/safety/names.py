@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from nixel.safety.model import DEVICE_KIND, ON_TIME_KIND, READBACK_KIND, START
+from nixel.safety.model import CLOCK, DEVICE_KIND, ON_TIME_KIND, READBACK_KIND, START
 
 if TYPE_CHECKING:
     from nixel.safety.tables import Table
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # What the causes of faults are called that are neither interlocks nor outputs.
 RESERVED = (
     START,
+    CLOCK,
     DEVICE_KIND,
     READBACK_KIND,
     ON_TIME_KIND,

@@ -15,8 +15,10 @@ import tty
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from nixel.acquisition.virtual.sensors import Sensors
 
 __all__ = ["WATCHDOG_TIME", "SerialLine", "SurveillanceUnit"]
 
@@ -33,8 +35,8 @@ class SurveillanceUnit:
     ----------
     gate : callable
         Told (on, reason) whenever the gate of the amplifier moves.
-    analog : callable
-        Gives the coil's temperature in degC and the amplitude of its current in A.
+    sensors : Sensors
+        What it measures; its contacts `emergency-stop-1` and `-2` are the two channels of the chain.
 
     Attributes
     ----------
@@ -42,15 +44,14 @@ class SurveillanceUnit:
         How long one round of the unit takes, in s; its wire says so.
     """
 
-    def __init__(self, gate: Callable[[bool, str], None], analog: Callable[[], tuple[float, float]]) -> None:
-        self._gate, self._analog = gate, analog
+    def __init__(self, gate: Callable[[bool, str], None], sensors: Sensors) -> None:
+        self._gate, self._sensors = gate, sensors
         self._lock = threading.Lock()
         self._ac = False
         self._watchdog = False
         self._surveillance = True
         self._failed = False
         self._fed: float | None = None
-        self._chain_closed = True
         self.cycle_time = 0.0
 
     def answer(self, request: str, now: float) -> str:
@@ -60,9 +61,9 @@ class SurveillanceUnit:
             if request == "VERSION":
                 return "SURVBOX:3"
             if request == "GET:ANALOG":
-                return "ANALOG:" + ";".join(f"{value:.3f}" for value in self._analog())
+                return "ANALOG:" + ";".join(f"{value:.3f}" for value in self._sensors.analog())
             if request == "GET:DIGITAL":
-                return f"DIGITAL:{int(self._chain_closed)};1"
+                return "DIGITAL:" + ";".join(str(int(closed)) for closed in self._sensors.digital())
             if request == "GET:STATUS":
                 watched = f"WD={int(self._watchdog)};SV={int(self._surveillance)}"
                 return f"STATUS:AC={int(self._ac)};{watched};FAIL={int(self._failed)}"
@@ -99,7 +100,7 @@ class SurveillanceUnit:
 
     def _why_not(self, request: str, now: float) -> str:
         """Say why the gate may not open, or the failure not be forgotten; empty if it may."""
-        if not self._chain_closed:
+        if not self._sensors.chain_closed:
             return "the emergency stop is pulled"
         if request == "RESET:FAIL" or not self._surveillance:
             return ""
@@ -116,18 +117,18 @@ class SurveillanceUnit:
         with self._lock:
             self._watch(now)
 
-    def set_emergency_stop(self, pulled: bool) -> None:
-        """Open or close the emergency-stop chain; opening it closes the gate at once."""
-        with self._lock:
-            self._chain_closed = not pulled
-            if pulled:
-                self._fail("the emergency stop was pulled")
+    def set_contacts(self, names: Sequence[str], closed: bool) -> None:
+        """Open or close contacts; opening the emergency-stop chain closes the gate at once.
 
-    @property
-    def chain_closed(self) -> bool:
-        """Whether the emergency-stop chain is closed."""
+        Raises
+        ------
+        ValueError
+            There is no such contact.
+        """
         with self._lock:
-            return self._chain_closed
+            self._sensors.set_contacts(names, closed)
+            if not self._sensors.chain_closed:
+                self._fail("the emergency stop was pulled")
 
     def _watch(self, now: float) -> None:
         starved = self._fed is None or now - self._fed > WATCHDOG_TIME
