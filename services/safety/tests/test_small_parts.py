@@ -15,7 +15,8 @@ import pytest
 
 import nixel.safety
 from nixel.safety import events as events_module
-from nixel.safety.events import EventLog, finite, line, stamp
+from nixel.safety.events import EventLog
+from nixel.safety.records import finite, record, stamp
 from nixel.safety.model import Cause, Event, Mode, State, Verdict
 from nixel.safety.notify import Notifier
 from nixel.safety.status import what_to_do
@@ -75,7 +76,7 @@ def test_a_full_queue_drops_and_says_how_many(tmp_path, monkeypatch):
     monkeypatch.setattr(events_module, "CAPACITY", 3)
     log = EventLog(tmp_path / "events.jsonl")
     log.put([event(str(number)) for number in range(5)])
-    assert log.dropped == 2
+    assert log.lost == 2
     log.start()
     log.close(2.0)
     lines = [json.loads(text) for text in (tmp_path / "events.jsonl").read_text().splitlines()]
@@ -95,12 +96,11 @@ def test_without_a_file_nothing_is_kept():
     log.start()
     log.put([event("x")])
     log.close(0.1)
-    assert log.dropped == 0
+    assert log.lost == 0
 
 
 def test_a_line_has_the_wall_clock_time_in_utc():
-    record = json.loads(line(1_700_000_000.25, event("µ", n=1)))
-    assert record == {
+    assert json.loads(record(1_700_000_000.25, event("µ", n=1))) == {
         "time": "2023-11-14T22:13:20.250Z",
         "monotonic": 1.0,
         "kind": "cause",

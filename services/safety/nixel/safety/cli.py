@@ -1,4 +1,4 @@
-"""The command line of the safety daemon's people: look, stop, arm, reset, check a file, explain."""
+"""The command line of the safety daemon's people: look, stop, arm, reset, history, check a file, explain."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nixel.safety import history
 from nixel.safety.client import DEFAULT_SOCKET, SafetyClient, SafetyError, Status
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="what its sensors and parts are rated for, if not as shipped",
     )
+    history.add_parser(commands)
     commands.add_parser("explain", help="why the output is off, and what to do")
     return made
 
@@ -64,10 +66,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, or 2 with one paragraph on stderr.
+        0, 1 if an event log that was to be verified is not whole, or 2 with one paragraph on stderr.
     """
     arguments = parser().parse_args(argv)
     try:
+        if arguments.command == "history":
+            return history.run(arguments)
         if arguments.command == "check":
             _check(arguments.file, arguments.ratings)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nixel.safety.events import finite, stamp
+from nixel.safety.records import finite, stamp
 from nixel.safety.model import Mode
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ def _hand_over(module: str, context: typer.Context) -> None:
 
 
 def safety(context: typer.Context) -> None:
-    """Talk to the safety daemon: status, watch, stop, arm, reset, explain."""
+    """Talk to the safety daemon: status, watch, stop, arm, reset, history, explain."""
     _hand_over("nixel.safety", context)
 
 
