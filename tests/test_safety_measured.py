@@ -28,6 +28,8 @@ def test_killed_at_random_moments_it_leaves_the_output_off_and_comes_up_latched(
     assert found.count == 30
     # Otherwise the kills have proved nothing.
     assert len(found.kill_to_off) >= 5
+    assert found.latched >= 10
+    assert found.events >= 30
     assert bench.report_kills(found)
 
 

@@ -149,14 +149,18 @@ def report(found: Audit, *, anchored: bool) -> str:
         else:
             lines.append("  no sealed event")
         if verdict.older:
-            lines.append(f"  {verdict.older} lines before the first sealed one, of a daemon that did not seal")
+            lines.append(
+                f"  {verdict.older} lines before the first sealed one, of a daemon that did not seal"
+            )
         if verdict.torn:
             numbers = ", ".join(str(number) for number in verdict.torn[:_TORN_SHOWN])
             more = ", ..." if len(verdict.torn) > _TORN_SHOWN else ""
             lines.append(f"  {len(verdict.torn)} torn by a power cut or a kill: line {numbers}{more}")
         if verdict.broken is not None:
             lines.append(f"  breaks at {verdict.broken}")
-            lines.append("  What stands before that line is as it was written; from there on nothing is sure.")
+            lines.append(
+                "  What stands before that line is as it was written; from there on nothing is sure."
+            )
     if found.dropped:
         lines.append(f"{found.dropped} older files are gone, as old ones go when the log grows")
     if found.latest:
@@ -237,7 +241,9 @@ def _hash(text: str) -> str:
 
 
 def _time(text: str) -> str:
-    """Turn a time, or how long ago, into what the log writes."""
+    """Turn a time, or how long ago, into what the log writes; nothing stays nothing (argparse reads defaults too)."""
+    if not text:
+        return text
     ago = re.fullmatch(r"([0-9]{1,6}) ?(s|min|h|d)", text)
     if ago:
         return stamp(dt.datetime.now(dt.UTC).timestamp() - int(ago[1]) * _AGO[ago[2]])
