@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 # s: kills are spread evenly from exec to so long after the daemon is ready. About 0.7 s after that the relay goes on, for
 # until then a rate has not been watched for long enough, so about every third kill finds it on.
 _AFTER_READY = 1.2
-    0.5  # s: kills are spread evenly from exec to so long after it is ready; half find the relay on
-)
 _SETTLED = 0.02  # s after which the unit has acted on whatever the daemon had still written
 _PATIENCE = 2.0  # s
 
