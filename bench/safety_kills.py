@@ -19,8 +19,8 @@ from nixel.safety.answers import SafetyRefused, SafetyUnavailable
 if TYPE_CHECKING:
     from safety_rig import Rig
 
-# s: kills are spread evenly from exec to so long after the daemon is ready. About 0.7 s after that the relay goes on, for
-# until then a rate has not been watched for long enough, so about every third kill finds it on.
+# s: kills are spread evenly from exec to so long after the daemon is ready. The relay goes on about 0.7 s after it,
+# for a rate must have been watched for long enough, so about every third kill finds it on.
 _AFTER_READY = 1.2
 _SETTLED = 0.02  # s after which the unit has acted on whatever the daemon had still written
 _PATIENCE = 2.0  # s
