@@ -16,9 +16,9 @@ import pytest
 import nixel.safety
 from nixel.safety import events as events_module
 from nixel.safety.events import EventLog
-from nixel.safety.records import finite, record, stamp
 from nixel.safety.model import Cause, Event, Mode, State, Verdict
 from nixel.safety.notify import Notifier
+from nixel.safety.records import finite, record, stamp
 from nixel.safety.status import what_to_do
 
 # --- what is loaded ---

@@ -132,7 +132,8 @@ class Loop:
         self.state, outputs, events = step(self.instrument.core, self.state, inputs, now)
         self._command(outputs)
         self.ticks += 1
-        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, self._punctuality.missed)
+        missed = self._punctuality.missed
+        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, missed, outputs.since)
         self._server.publish(snapshot, outputs.replies, changed=bool(events))
         if events:
             self._log.put(events)

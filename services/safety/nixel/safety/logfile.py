@@ -46,7 +46,9 @@ class LogFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.latest = ""  # the hash of the last line that was written
-        self._goes_on = False  # whether the next line continues that one; else the file's end is looked at first
+        self._goes_on = (
+            False  # whether the next line continues that one; else the file's end is looked at first
+        )
         self._file = _open(path)
 
     def append(self, records: Iterable[str]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nixel.safety.records import finite, stamp
 from nixel.safety.model import Mode
+from nixel.safety.records import finite, stamp
 
 if TYPE_CHECKING:
     from nixel.safety.model import Cause, Config, State, Verdict
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Snapshot:
     """One completed tick, as the socket server sees it.
 
-    `time` is that of the tick [s], `ticks` and `missed` count ticks and missed deadlines since the start.
+    `time` is that of the tick [s], `ticks` and `missed` count ticks and missed deadlines since the start, `since`
+    tells how long ago the verdicts were found [s].
     """
 
     state: State
@@ -24,6 +25,7 @@ class Snapshot:
     time: float
     ticks: int
     missed: int
+    since: float = 0.0
 
 
 def describe(config: Config, simulated: bool, snapshot: Snapshot, wall_offset: float) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def describe(config: Config, simulated: bool, snapshot: Snapshot, wall_offset: f
     return {
         "state": str(state.mode),
         "outputs": {output.name: output.name in state.on for output in config.outputs},
-        "interlocks": [_interlock(verdict) for verdict in snapshot.verdicts],
+        "interlocks": [_interlock(verdict, snapshot.since) for verdict in snapshot.verdicts],
         "lease": None
         if lease is None
         else {"holder": lease.name, "remaining_s": round(lease.expires - snapshot.time, 3)},
@@ -94,7 +96,7 @@ def _cause(cause: Cause, wall_offset: float) -> dict[str, Any]:
     return {"name": cause.name, "time": stamp(cause.time + wall_offset), "message": cause.text}
 
 
-def _interlock(verdict: Verdict) -> dict[str, Any]:
+def _interlock(verdict: Verdict, since: float) -> dict[str, Any]:
     return {
         "name": verdict.name,
         "kind": verdict.kind,
@@ -102,6 +104,6 @@ def _interlock(verdict: Verdict) -> dict[str, Any]:
         "warning": verdict.warning,
         "value": finite(verdict.value),
         "unit": verdict.unit,
-        "age_s": None if verdict.age is None else round(verdict.age, 4),
+        "age_s": None if verdict.age is None else round(verdict.age + since, 4),
         "message": verdict.message,
     }
