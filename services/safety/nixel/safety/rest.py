@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from nixel.safety import interlocks
 from nixel.safety.model import Heartbeat, Mode, Outputs, Rate, Rest
 
 if TYPE_CHECKING:
-    from nixel.safety.model import Config, Inputs, Interlock, Memory, State
+    from nixel.safety.model import Config, Inputs, State, Verdict
 
 
 def keep(config: Config, before: State, after: State, inputs: Inputs, outputs: Outputs) -> Rest | None:
@@ -39,9 +40,8 @@ def keep(config: Config, before: State, after: State, inputs: Inputs, outputs: O
         return None
     if not all(verdict.healthy for verdict in outputs.verdicts):
         return None
-    if not all(
-        _settled(each, before.memory.get(each.name), after.memory[each.name]) for each in config.interlocks
-    ):
+    verdicts = _again(config, before, after, inputs, outputs)
+    if verdicts is None:
         return None
     readings = inputs.readings
     longest: dict[str, float] = {}
@@ -59,15 +59,26 @@ def keep(config: Config, before: State, after: State, inputs: Inputs, outputs: O
         for each in config.interlocks
         if isinstance(each, Heartbeat)
     )
-    return Rest(config, watched, beats, outputs.verdicts, after.last)
+    return Rest(config, watched, beats, verdicts, after.last)
 
 
-def _settled(interlock: Interlock, before: Memory | None, after: Memory) -> bool:
-    """Whether what an interlock remembers is what it would remember after the same readings again."""
-    if after.stuck or not (after.beyond is after.well is after.apart is None):
-        return False
-    # A new sample is one that the same reading would be compared with.
-    return not isinstance(interlock, Rate) or (before is not None and before.samples == after.samples)
+def _again(
+    config: Config, before: State, after: State, inputs: Inputs, outputs: Outputs
+) -> tuple[Verdict, ...] | None:
+    """Say what the same readings will be found to mean if they are looked at again; `None` if that takes a look."""
+    verdicts = list(outputs.verdicts)
+    for place, interlock in enumerate(config.interlocks):
+        memory = after.memory[interlock.name]
+        if memory.stuck or not (memory.beyond is memory.well is memory.apart is None):
+            return None
+        if isinstance(interlock, Rate):
+            earlier = before.memory.get(interlock.name)
+            if earlier is None or memory.samples != earlier.samples:
+                # A new sample is one that the same reading is compared with.
+                verdicts[place], then = interlocks.judge(interlock, memory, inputs.readings, after.last)
+                if then != memory or not verdicts[place].healthy:
+                    return None
+    return tuple(verdicts)
 
 
 def repeat(
