@@ -67,6 +67,7 @@ class Unit:
         self.digital = ["1", "1"]
         self.banner = "SURVBOX:3"
         self.silent = False
+        self.watchdog = WATCHDOG
         self.relay = False
         self.watched = True
         self.failed = False  # has switched off by itself
@@ -106,7 +107,7 @@ class Unit:
                     if not self.silent:
                         os.write(self._master, f"{reply}#".encode())
             # After what has come in, so that being held up ourselves does not look like a silent daemon.
-            if self.watched and self.relay and now - self.fed > WATCHDOG:
+            if self.watched and self.relay and now - self.fed > self.watchdog:
                 self.failed = True
                 self._switch(False, "watchdog")
         self._switch(False, "unplugged")

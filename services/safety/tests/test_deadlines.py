@@ -53,6 +53,9 @@ class Idle:
     def take(self):
         return ()
 
+    def take_proofs(self):
+        return ()
+
     def publish(self, snapshot, replies, changed):
         self.snapshots.append(snapshot)
 

@@ -218,10 +218,45 @@ def test_a_thread_that_was_late_does_not_make_up_for_the_edges_it_missed(gpio, w
     running(gpio)
     wires.hang.clear()
     time.sleep(3 * PERIOD)
-    ticks(gpio, 20)
+    ticks(gpio, 20, on=frozenset())
     wires.hang.set()
     time.sleep(3 * PERIOD)
     assert len(wires.edges()) == 1
+
+
+def test_relays_that_may_have_dropped_do_not_pick_up_by_themselves(gpio, wires):
+    running(gpio)
+    ticks(gpio, 5)
+    wait_until(lambda: len(wires.edges()) == 5)
+    time.sleep(0.1)
+    assert not gpio.view.fault, "the pump lets them drop, as `prove` wants to see"
+    assert (17, False) not in wires.driven
+    wires.driven.clear()
+    ticks(gpio, 1, first=6)
+    wait_until(lambda: gpio.view.fault)
+    assert "was not told anything by the control loop for 1" in gpio.view.fault
+    assert wires.driven == [(18, True), (17, False)]
+
+
+def test_a_loop_that_stood_still_with_everything_off_is_no_fault(gpio, wires):
+    running(gpio)
+    ticks(gpio, 2, on=frozenset())
+    time.sleep(0.1)
+    ticks(gpio, 2, first=3)
+    wait_until(lambda: len(wires.edges()) == 4)
+    assert not gpio.view.fault
+
+
+def test_without_a_pump_a_loop_that_stands_still_has_its_outputs_switched_off():
+    wires = Wires()
+    gpio = Gpio(GpioChip(0, "", CHIP.inputs, CHIP.outputs), PERIOD, wires.open)
+    gpio.start()
+    running(gpio)
+    ticks(gpio, 3)
+    wires.driven.clear()
+    wait_until(lambda: gpio.view.fault, timeout=0.2)
+    assert wires.driven == [(18, True), (17, False)]
+    gpio.close(1.0)
 
 
 def test_a_chip_without_a_pump_is_driven_alike():

@@ -5,12 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nixel.safety.survbox import Demand, Link, LinkError, Timing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TIMING = Timing(reply=0.15, boot=2.5, again=0.5, feed=0.02, active=0.01, idle=0.04)
 ON = Demand(on=True, permitted=True, beats=1)
@@ -266,10 +270,16 @@ def test_an_acknowledgement_must_be_one():
         link.feed(b"NOPE#")
 
 
-def say_status(link: Link, reply: bytes, now: float = 0.1) -> None:
-    """Go on until the relay is asked, and answer so."""
-    while (frames := link.poll(now)) != b"!GET:STATUS*#":
-        answer_all(link, frames)
+def say_status(link: Link, reply: bytes, now: float = 0.1, beats: Iterator[int] | None = None) -> None:
+    """Go on until the relay is asked, and answer so; with a heartbeat if there are beats."""
+    while True:
+        if beats is not None:
+            link.demand(Demand(on=True, permitted=True, beats=next(beats)))
+        frames = link.poll(now)
+        before, asked, _ = frames.partition(b"!GET:STATUS*#")
+        answer_all(link, before)
+        if asked:
+            break
         now += 0.0 if frames else 0.01
     link.feed(reply)
 
@@ -307,9 +317,12 @@ def test_a_unit_that_switches_off_for_a_reason_of_its_own_is_at_fault_unless_the
     say_status(link, failed, now=0.2)
     assert link.readings["readback:ac"].value is False
     link = energised_link()
-    say_status(link, failed)
+    for now in (0.1, 0.2, 0.3):  # nobody has fed it, so we know why
+        say_status(link, failed, now)
+    link, beats = energised_link(), itertools.count(2)
+    say_status(link, failed, beats=beats)
     with pytest.raises(LinkError, match="has switched off by itself"):
-        say_status(link, failed, now=0.2)
+        say_status(link, failed, now=0.2, beats=beats)
 
 
 @pytest.mark.parametrize("reply", [b"51000", b"-1", b"nan", b"fast", b""])

@@ -12,8 +12,11 @@ import time
 
 import pytest
 
+from nixel.acquisition.devices import DeviceError
+from nixel.acquisition.virtual import hand
 from nixel.acquisition.virtual import panel as model
 from nixel.acquisition.virtual.panel import HOLD, Panel, PanelError
+from nixel.safety.cpu import hottest
 from nixel.safety.gpio import Gpio
 from nixel.safety.gpio_panel import PanelLines
 from nixel.safety.units import Command, UnitError
@@ -112,6 +115,8 @@ def test_an_open_contact_reads_what_its_pull_says():
         (lambda panel: panel.hand("lid", "kick"), "expected one of lid open, lid close"),
         (lambda panel: panel.hand("current", "lots"), "expected a current from 0 to 10 A"),
         (lambda panel: panel.hand("current", "nan"), "expected a current from 0 to 10 A"),
+        (lambda panel: panel.hand("processor", "45"), "without a simulated processor"),
+        (lambda panel: panel.hand("processor", "999"), "expected a temperature from -40 to 150 degC"),
     ],
 )
 def test_what_cannot_be_is_refused_and_changes_nothing(panel, act, says):
@@ -150,10 +155,10 @@ MODULE = "nixel.acquisition.virtual.panel_server"
 class Process:
     """The panel's process, and a hand at it."""
 
-    def __init__(self, path):
+    def __init__(self, path, *more):
         self.path = path
         self.process = subprocess.Popen(
-            [sys.executable, "-m", MODULE, "--socket", str(path)],
+            [sys.executable, "-m", MODULE, "--socket", str(path), *more],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -245,7 +250,7 @@ def test_a_socket_that_cannot_be_made_is_one_line_and_status_2(tmp_path, path):
     command = [sys.executable, "-m", MODULE, "--socket", str(tmp_path / path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("nixel-virtual-panel: --socket ")
+    assert done.stderr.startswith("nixel-virtual-panel: ")
     assert done.stderr.count("\n") == 1
     assert (tmp_path / "file").read_text() == ""
 
@@ -269,6 +274,23 @@ def test_who_sends_without_end_or_does_not_read_is_hung_up_on(process):
                 while client.recv(65536):
                     pass
         assert process.state()["relay"] == "0"
+
+
+def test_a_simulated_processor_shows_its_temperature_like_the_kernel(tmp_path):
+    process = Process(tmp_path / "panel", "--thermal", str(tmp_path / "thermal"))
+    assert hottest(tmp_path / "thermal") == 45.0
+    assert process.ask("HAND processor 90.5") == "OK"
+    assert hottest(tmp_path / "thermal") == 90.5
+    process.end()
+
+
+def test_a_hand_says_what_it_could_not_do(process, tmp_path):
+    hand.do(process.path, "lid", "open")
+    assert process.state()["lid"] == "open"
+    with pytest.raises(DeviceError, match="expected one of lid open"):
+        hand.do(process.path, "lid", "kick")
+    with pytest.raises(DeviceError, match="No such file or directory"):
+        hand.do(tmp_path / "nothing", "lid", "open")
 
 
 # --- the GPIO unit at its socket ---

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nixel.safety import interlock_config, output_config, ratings, units_config
+from nixel.safety.declared import Deadlines
 from nixel.safety.model import Config
-from nixel.safety.quantities import FREQUENCY, TIME
+from nixel.safety.quantities import DATES, FREQUENCY, TIME
 from nixel.safety.tables import ConfigError, Table, read
 from nixel.safety.wiring import CPU_TEMPERATURE, Wiring
 
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
     from nixel.safety.units_config import GpioChip, SurveillanceUnit
 
 __all__ = ["ConfigError", "Deadlines", "Instrument", "load", "parse"]
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """More than `limit` missed deadlines within `window` seconds are a fault."""
-
-    limit: int
-    window: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +39,8 @@ class Instrument:
         The surveillance unit; `None` if there is none.
     gpio
         The GPIO chip; `None` if there is none. There is one of the two at least.
+    proof_interval
+        The longest time between two proofs of an output [s]; `None` if none is stated.
     """
 
     file: Path
@@ -54,6 +49,7 @@ class Instrument:
     deadlines: Deadlines
     surveillance: SurveillanceUnit | None
     gpio: GpioChip | None
+    proof_interval: float | None = None
 
     @property
     def simulated(self) -> bool:
@@ -115,7 +111,7 @@ def parse(document: Mapping[str, Any], file: Path, catalogue: ratings.Catalogue 
     safety.only(
         (
             *("rate", "lease", "operator_group", "deadlines", "surveillance", "gpio"),
-            *("interlocks", "outputs"),
+            *("proof_interval", "interlocks", "outputs"),
         )
     )
     period = 1.0 / safety.quantity("rate", FREQUENCY, "100 Hz", low=10.0, high=1000.0)
@@ -131,6 +127,11 @@ def parse(document: Mapping[str, Any], file: Path, catalogue: ratings.Catalogue 
         deadlines=_deadlines(safety, period),
         surveillance=wiring.surveillance,
         gpio=wiring.gpio,
+        proof_interval=safety.quantity(
+            "proof_interval", DATES, "365 d", low=DATES["d"], high=3660 * DATES["d"]
+        )
+        if safety.has("proof_interval")
+        else None,
     )
 
 

@@ -29,6 +29,8 @@ from nixel.safety.fitted import fitted
 from nixel.safety.model import Event, Inputs, Stop
 from nixel.safety.notify import Notifier
 from nixel.safety.permissions import Policy
+from nixel.safety.proof import Prover
+from nixel.safety.proofbook import ProofBook
 from nixel.safety.realtime import lock_memory, prefer_us
 from nixel.safety.server import Server
 from nixel.safety.status import Snapshot
@@ -60,6 +62,8 @@ class Loop:
         The parts, not started yet.
     clock, sleep
         The monotonic clock and how to wait on it.
+    book
+        Keeps the proofs.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Loop:
         notifier: Notifier,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        book: ProofBook | None = None,
     ) -> None:
         self.instrument = instrument
         self.state: State = start(clock())
@@ -83,6 +88,8 @@ class Loop:
         self._clock = clock
         self._sleep = sleep
         self._beats = 0
+        self._book = ProofBook(None) if book is None else book
+        self._prover = Prover(instrument.core, self._book.load())
         self._punctuality = Punctuality(instrument.deadlines)
         self._sinks = {output.name: output.sink for output in instrument.core.outputs}
 
@@ -128,13 +135,17 @@ class Loop:
         now = self._clock()
         if late := self._punctuality.fault(now):
             faults["deadlines"] = late
-        inputs = Inputs(readings, requests, faults)
+        proof = self._prover.step(self.state, readings, self._server.take_proofs(), now, time.time())
+        inputs = Inputs(readings, requests, {**faults, **proof.faults})
         self.state, outputs, events = step(self.instrument.core, self.state, inputs, now)
-        self._command(outputs)
+        self._command(outputs, withheld=proof.withheld)
         self.ticks += 1
-        missed = self._punctuality.missed
-        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, missed, outputs.since)
-        self._server.publish(snapshot, outputs.replies, changed=bool(events))
+        missed, proofs = self._punctuality.missed, self._prover.proofs
+        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, missed, proofs, outputs.since)
+        events += proof.events
+        self._server.publish(snapshot, outputs.replies + proof.replies, changed=bool(events))
+        if proof.events:
+            self._book.put(proofs)
         if events:
             self._log.put(events)
         self._notifier.completed(now)
@@ -142,9 +153,9 @@ class Loop:
             if event.kind == "transition":
                 self._notifier.send(f"STATUS={event.text}")
 
-    def _command(self, outputs: Outputs) -> None:
+    def _command(self, outputs: Outputs, *, withheld: bool) -> None:
         # Only here, after the whole tick has been evaluated: the heartbeat is the proof of that.
-        self._beats += outputs.permitted
+        self._beats += outputs.permitted and not withheld
         on = frozenset(self._sinks[name] for name in outputs.on)
         self._units.command(Command(on, outputs.permitted, self._beats))
 
@@ -174,10 +185,11 @@ def serve(arguments: argparse.Namespace) -> None:
             what = f"the event log {arguments.events} cannot be opened: {error.strerror}"
             msg = f"{what}. Name a file in a folder that exists and that user {os.getuid()} may write to."
             raise StartError(msg) from error
-        units = fitted(instrument, arguments.surveillance, arguments.panel)
-        server = Server(listener, instrument, policy, __version__)
+        units = fitted(instrument, arguments.surveillance, arguments.panel, arguments.thermal)
+        server = Server(listener, instrument, policy, __version__, log.put)
         notifier = Notifier(os.environ)
-        loop = Loop(instrument, units, server, log, notifier)
+        book = ProofBook(arguments.events and arguments.events.with_suffix(".proofs.json"))
+        loop = Loop(instrument, units, server, log, notifier, book=book)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(
                 number, lambda number, _: loop.end(f"the daemon ends ({signal.Signals(number).name})")
@@ -187,6 +199,7 @@ def serve(arguments: argparse.Namespace) -> None:
         sys.setswitchinterval(0.0005)
         try:
             log.start()
+            book.start()
             units.start()
             server.start()
             log.put([Event(time.monotonic(), "start", "the safety daemon started", held)])
@@ -200,7 +213,11 @@ def serve(arguments: argparse.Namespace) -> None:
             notifier.send("STOPPING=1")
             take_down(
                 units,
-                {"server": lambda: server.close(timeout=0.5), "event log": lambda: log.close(timeout=1.0)},
+                {
+                    "server": lambda: server.close(timeout=0.5),
+                    "book of proofs": lambda: book.close(timeout=0.5),
+                    "event log": lambda: log.close(timeout=1.0),
+                },
             )
 
 
@@ -326,6 +343,12 @@ def parser() -> argparse.ArgumentParser:
         "--panel",
         metavar="PATH",
         help="the socket of the virtual GPIO chip, instead of the file's; a real chip stays as it is",
+    )
+    made.add_argument(
+        "--thermal",
+        type=Path,
+        metavar="FOLDER",
+        help="the thermal zones of a simulated instrument; a real one has those of the kernel",
     )
     made.add_argument(
         "--events", type=Path, metavar="FILE", help="append the events to this file as JSON lines"

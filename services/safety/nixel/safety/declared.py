@@ -21,6 +21,8 @@ LONGEST_READBACK = 1.0
 LONGEST_BYPASS = 3600.0
 LONGEST_LEASE = 10.0
 LONGEST_PERIOD = 0.1
+MOST_MISSED = 100  # deadlines
+SHORTEST_COUNT, LONGEST_COUNT = 0.1, 60.0  # s in which they are counted
 
 
 class Direction(StrEnum):
@@ -295,6 +297,29 @@ class Output:
             _positive("on_time", self.on_time)
         elif self.duty < 1.0:
             msg = f"duty is {self.duty:g} without an on_time, which it is a share of"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How many deadlines of the control loop may be missed within `window` before that is a fault.
+
+    Raises
+    ------
+    ValueError
+        Beyond a bound: a loop that is late for longer is none.
+    """
+
+    limit: int = 10
+    window: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.limit <= MOST_MISSED:
+            msg = f"limit is {self.limit}, expected 0 to {MOST_MISSED} missed deadlines"
+            raise ValueError(msg)
+        if not SHORTEST_COUNT <= self.window <= LONGEST_COUNT:
+            expected = f"{SHORTEST_COUNT:g} to {LONGEST_COUNT:g} s"
+            msg = f"window is {self.window:g} s, expected {expected}"
             raise ValueError(msg)
 
 

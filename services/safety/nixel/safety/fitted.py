@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nixel.safety.cpu import Cpu
+from nixel.safety.cpu import THERMAL, Cpu
 from nixel.safety.gpio import Gpio, Lines
 from nixel.safety.survbox import Timing
 from nixel.safety.surveillance import Surveillance
@@ -13,13 +13,20 @@ from nixel.safety.units import Units
 from nixel.safety.wiring import CPU_TEMPERATURE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nixel.safety.config import Instrument
     from nixel.safety.declared import Config
     from nixel.safety.units import Unit
     from nixel.safety.units_config import GpioChip
 
 
-def fitted(instrument: Instrument, surveillance: str | None = None, panel: str | None = None) -> Units:
+def fitted(
+    instrument: Instrument,
+    surveillance: str | None = None,
+    panel: str | None = None,
+    thermal: Path | None = None,
+) -> Units:
     """Make the units of an instrument, not started yet.
 
     Parameters
@@ -30,6 +37,8 @@ def fitted(instrument: Instrument, surveillance: str | None = None, panel: str |
         The serial line of its surveillance unit, if it is another one than the file names.
     panel
         The same for the socket of its virtual GPIO chip; a real chip stays as it is.
+    thermal
+        The same for the folder of a simulated instrument's thermal zones; a real one has the kernel's.
 
     Returns
     -------
@@ -47,7 +56,8 @@ def fitted(instrument: Instrument, surveillance: str | None = None, panel: str |
         units.append(Gpio(chip, core.period, _panel if chip.simulated else _chip))
     if instrument.cpu_temperature:
         ages = (guard.max_age for guard in core.interlocks if CPU_TEMPERATURE in guard.sources)
-        units.append(Cpu(max(core.period, min(ages) / 4)))
+        zones = thermal if instrument.simulated and thermal is not None else THERMAL
+        units.append(Cpu(max(core.period, min(ages) / 4), zones))
     return Units(units)
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _OFF = Command()
 # s between the reading of the lines and the tick that is to judge it, at most; a quarter of a shorter period.
 _MARGIN = 2e-3
+# s without a tick after which relays may have dropped; they must not pick up again by themselves.
+_STANDSTILL = 0.05
 
 
 class LinesError(Exception):
@@ -102,6 +104,7 @@ class Gpio:
         self._called = f"GPIO chip {chip.path or chip.chip}"
         self._period = period
         self._lead = min(_MARGIN, period / 4)
+        self._standstill = max(_STANDSTILL, 3 * period)
         self._opener = opener
         self._clock = clock
         self._command = _OFF
@@ -179,25 +182,39 @@ class Gpio:
         """Read and drive the lines until they fail or the daemon ends."""
         # A command from before the lines were there was not carried out, and must not be now.
         before, done, level = self._command, _OFF, False
-        due = self._clock()
+        due = ticked = self._clock()
         while not self._stopping:
             command = self._command
             if command is before:
                 command = _OFF
+            now = self._clock()
+            lit = not self._outputs.keys().isdisjoint(done.on & command.on)
+            # Where a pump lets the relays drop it is left to do so; where there is none we stand in for it.
+            if lit and (command.beats != done.beats or self._chip.charge_pump is None):
+                self._check_standstill(now - ticked)
             if command is not done:
                 self._switch(lines, done.on, command.on)
                 # Last, and once however late we are: it says that all of this tick has been done.
-                if command.beats != done.beats and command.permitted and self._chip.charge_pump is not None:
-                    level = not level
-                    lines.write(self._chip.charge_pump, level)
+                if command.beats != done.beats and command.permitted:
+                    ticked = now
+                    if self._chip.charge_pump is not None:
+                        level = not level
+                        lines.write(self._chip.charge_pump, level)
                 done = command
                 # Towards just before the next tick, but never so that a period and a half goes by unread.
-                due = min(due + self._period / 2, self._clock() + self._period - self._lead)
-            now = self._clock()
+                due = min(due + self._period / 2, now + self._period - self._lead)
             if now >= due:
                 self._sample(lines, now)
                 due = now + self._period
             self._waker.wait(due - self._clock())
+
+    def _check_standstill(self, seconds: float) -> None:
+        if seconds > self._standstill:
+            what = (
+                f"was not told anything by the control loop for {seconds * 1e3:.0f} ms while an output was on"
+            )
+            msg = f"{what}; its relays may have dropped and must not pick up again by themselves"
+            raise LinesError(msg)
 
     def _switch(self, lines: Lines, old: frozenset[str], new: frozenset[str]) -> None:
         for name, output in reversed(self._outputs.items()):

@@ -155,6 +155,9 @@ def _said(what: str) -> Iterator[None]:
     except LinesError as error:
         msg = f"{what}: {error}"
         raise LinesError(msg) from error
+    except ImportError as error:
+        msg = f"{what}: {error}; install nixel-safety[gpio], which brings gpiozero and lgpio"
+        raise LinesError(msg) from error
     except Exception as error:  # each of the two libraries has errors of its own, under Exception alone
         why = str(error).strip("'\"") or repr(error)
         msg = f"{what}: {why}"

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
-from nixel.safety.declared import LONGEST_AGE, LONGEST_BYPASS, LONGEST_DISCREPANCY, LONGEST_TRIP_DELAY
+from nixel.safety.declared import (
+    LONGEST_AGE,
+    LONGEST_BYPASS,
+    LONGEST_DISCREPANCY,
+    LONGEST_TRIP_DELAY,
+    LONGEST_WINDOW,
+)
 from nixel.safety.model import (
     Boolean,
     Direction,
@@ -26,10 +32,10 @@ if TYPE_CHECKING:
     from nixel.safety.wiring import Wiring
 
 KINDS = ("limit", "rate", "boolean", "two-channel", "heartbeat")
-LONGEST_WINDOW = 600.0
 LONGEST_STANDSTILL = 3600.0
+SAMPLES = 8  # ticks at least that a rate is judged over
 LARGEST_FACTOR = 1e12
-# What is as dangerous in one direction as in the other, and so judged by its magnitude unless the file says otherwise.
+# What does harm in one direction as in the other, and so is judged by its magnitude.
 BOTH_WAYS = ("A", "V", "T", "T/s")
 
 _COMMON = ("kind", "max_age", "message", "trips_after", "clears_after", "bypass", "emergency_stop")
@@ -121,12 +127,18 @@ class Reader:
             hysteresis=hysteresis,
             factor=table.number("factor", 0.0, LARGEST_FACTOR, default=1.0),
             power=table.integer("power", 1, 2, default=1),
-            magnitude=table.boolean("magnitude", default=above and unit in BOTH_WAYS),
+            magnitude=self._magnitude(table, above and unit in BOTH_WAYS),
             frozen_after=self._frozen_after(table),
             **self._common(table),
         )
         self.catalogue.check(table, limit)
         return limit
+
+    def _magnitude(self, table: Table, both_ways: bool) -> bool:
+        magnitude = table.boolean("magnitude", default=both_ways)
+        if both_ways and not magnitude:
+            raise table.wrong("magnitude", "true or no such key, for either direction does harm")
+        return magnitude
 
     def _rate(self, table: Table, name: str) -> Rate:
         table.only((*_COMMON, "source", "unit", "trip", "window", "sense", "frozen_after"))
@@ -134,15 +146,18 @@ class Reader:
         trip = table.quantity("trip", rates(unit), f"2 {unit}/s")
         if not trip > 0.0:
             raise table.wrong("trip", "a rate above zero; sense tells which way")
+        common = self._common(table)
+        # A window shorter than a reading may be old would spread a change over longer than itself.
+        shortest = max(SAMPLES * self.period, common["max_age"])
         return Rate(
             name=name,
             source=self.wiring.source(table, Signal.NUMBER),
             unit=unit,
             trip=trip,
-            window=table.quantity("window", TIME, "1 s", low=8 * self.period, high=LONGEST_WINDOW),
+            window=table.quantity("window", TIME, "1 s", low=shortest, high=LONGEST_WINDOW),
             sense=Sense(table.choice("sense", tuple(Sense), default=Sense.EITHER)),
             frozen_after=self._frozen_after(table),
-            **self._common(table),
+            **common,
         )
 
     def _boolean(self, table: Table, name: str) -> Boolean:

@@ -22,6 +22,7 @@ RESERVED = (
     "cpu",
     "server",
     "deadlines",
+    "proof",
 )
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nixel.safety.declared import LONGEST_READBACK
 from nixel.safety.model import Output
 from nixel.safety.names import name_of
 from nixel.safety.quantities import TIME
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from nixel.safety.tables import Table
     from nixel.safety.wiring import Wiring
 
-LONGEST_READBACK = 1.0
 LONGEST_SETTLE = 60.0
 LONGEST_ON_TIME = 24 * 3600.0
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 TIME = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+# How far apart dates may be.
+DATES = {"s": 1.0, "d": 86400.0}
 FREQUENCY = {"Hz": 1.0, "kHz": 1e3}
 # What a level may be a level of, and how it may be written.
 LEVELS = {

@@ -30,7 +30,8 @@ _MARGIN = 2e-3
 
 # How long one round of the unit itself takes: asked beside the relay while nothing may be on.
 _CYCLE = "GET:CYCLETIME"
-LONGEST_CYCLE = 0.05  # s; a slower unit notices too late that its watchdog, of 100 ms, is not fed
+FED_WITHIN = 0.1  # s; the unit's watchdog
+LONGEST_CYCLE = 0.05  # s; a slower unit notices too late that its watchdog is not fed
 
 _RELAY_ON, _RELAY_OFF = "ENABLE:AC", "DISABLE:AC"
 _WATCH, _SURVEY = "ENABLE:WD", "ENABLE:SURVEILLANCE"
@@ -354,17 +355,19 @@ class Link:
                 off = "surveillance" if watchdog else "watchdog"
                 msg = f"has its relay on but its {off} off, so nothing would drop the relay if we stopped"
                 raise LinkError(msg)
-            self._check_failure(status.get("FAIL") == "1")
+            self._check_failure(status.get("FAIL") == "1", asked)
         else:
             _check_cycle(text)
         self.readings = {**self.readings, **new}
 
-    def _check_failure(self, failed: bool) -> None:
-        """Break the link to a unit that has switched off by itself, unless we are told why.
+    def _check_failure(self, failed: bool, asked: float) -> None:
+        """Break the link to a unit that has switched off by itself, unless we are told or know why.
 
-        What the unit saw shows in the contacts within the next round, as a fault of its own name.
+        What the unit saw shows in the contacts within the next round, as a fault of its own name. A unit that was not
+        fed has done what it is there for; its relay says so.
         """
-        self._failures = self._failures + 1 if failed and self._forgiven else 0
+        unknown = self._forgiven and asked - self._fed <= FED_WITHIN
+        self._failures = self._failures + 1 if failed and unknown else 0
         if self._failures > 1:
             msg = "has switched off by itself, for a reason that shows in no contact; look at the unit"
             raise LinkError(msg)

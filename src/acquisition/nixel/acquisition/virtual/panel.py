@@ -23,6 +23,10 @@ makes the light safe then is that nothing toggles the charge pump.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["CURRENT_LIMIT", "HOLD", "Panel", "PanelError"]
 
@@ -42,7 +46,6 @@ _HANDS = {
     ("indicator", "break"): ("indicator_intact", False),
     ("indicator", "mend"): ("indicator_intact", True),
 }
-_MOST_CURRENT = 10.0
 
 
 class PanelError(Exception):
@@ -60,9 +63,15 @@ class Panel:
 
     It comes up as a panel looks in the morning: lid closed, key on, indicator intact, everything dark. Times are in s
     and never go back.
+
+    Parameters
+    ----------
+    warm : callable, optional
+        Told the processor's temperature in degC whenever a hand changes it; without it there is no processor here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, warm: Callable[[float], None] | None = None) -> None:
+        self._warm = warm
         self.lid_closed = True
         self.key_on = True
         self.indicator_intact = True
@@ -156,7 +165,7 @@ class Panel:
         ----------
         part, action : str
             lid open or close, key on or off, indicator break or mend, current and a number of A that flows while the
-            light is on.
+            light is on, processor and a temperature in degC.
 
         Raises
         ------
@@ -164,11 +173,19 @@ class Panel:
             If it can do no such thing.
         """
         if part == "current":
-            self.current = _current(action)
+            self.current = _quantity(action, 0.0, 10.0, "a current", "A")
+            return
+        if part == "processor":
+            celsius = _quantity(action, -40.0, 150.0, "a temperature", "degC")
+            if self._warm is None:
+                raise PanelError("this panel was started without a simulated processor (--thermal)")
+            self._warm(celsius)
             return
         if (part, action) not in _HANDS:
             known = ", ".join(f"{part} {action}" for part, action in _HANDS)
-            raise PanelError(f"expected one of {known}, current AMPERES; found {part} {action}")
+            raise PanelError(
+                f"expected one of {known}, current AMPERES, processor DEGC; found {part} {action}"
+            )
         name, state = _HANDS[part, action]
         setattr(self, name, state)
 
@@ -210,13 +227,13 @@ class Panel:
         return not to_ground and _PULLS[pull]
 
 
-def _current(text: str) -> float:
+def _quantity(text: str, low: float, high: float, what: str, unit: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= _MOST_CURRENT:
-        raise PanelError(f"expected a current from 0 to {_MOST_CURRENT:g} A, found {text!r}")
+        value = float("nan")
+    if not low <= value <= high:
+        raise PanelError(f"expected {what} from {low:g} to {high:g} {unit}, found {text!r}")
     return value
 
 

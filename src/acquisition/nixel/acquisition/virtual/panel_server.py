@@ -38,6 +38,20 @@ class _Connection:
         self.received = b""
 
 
+class _Processor:
+    """A processor's temperature, in a folder like the kernel's /sys/class/thermal."""
+
+    def __init__(self, folder: Path) -> None:
+        self._zone = folder / "thermal_zone0"
+        self._zone.mkdir(parents=True, exist_ok=True)
+        self(45.0)
+
+    def __call__(self, celsius: float) -> None:
+        fresh = self._zone / ".temp"
+        fresh.write_text(f"{celsius * 1e3:.0f}\n", encoding="ascii")
+        fresh.replace(self._zone / "temp")
+
+
 class PanelServer:
     """Answers at a Unix socket; the relay drops by itself meanwhile.
 
@@ -45,15 +59,18 @@ class PanelServer:
     ----------
     path : Path
         A socket that nobody listens at any more is replaced.
+    thermal : Path, optional
+        Where a thermal zone is made as the kernel would show it.
 
     Raises
     ------
     OSError
-        The socket cannot be made, or something else is there.
+        The socket or the thermal zone cannot be made, or something else is there.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._panel = Panel()
+    def __init__(self, path: Path, thermal: Path | None = None) -> None:
+        processor = None if thermal is None else _Processor(thermal)
+        self._panel = Panel(processor)
         self._path = path
         self._selector = selectors.DefaultSelector()
         if path.exists() and not path.is_socket():
@@ -163,16 +180,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="nixel-virtual-panel", description=__doc__)
     parser.add_argument("--socket", type=Path, required=True, help="where to listen")
+    parser.add_argument("--thermal", type=Path, metavar="FOLDER", help="show a processor's temperature there")
     options = parser.parse_args(arguments)
     sys.setswitchinterval(5e-4)
     # Hardware keeps its time whatever a computer does beside it.
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(_PRIORITY))
     try:
-        server = PanelServer(options.socket)
+        server = PanelServer(options.socket, options.thermal)
     except OSError as error:
-        reason = error.strerror or str(error)
-        print(f"nixel-virtual-panel: --socket {options.socket}: {reason}", file=sys.stderr)
+        reason, place = error.strerror or str(error), error.filename or options.socket
+        print(f"nixel-virtual-panel: {place}: {reason}", file=sys.stderr)
         return 2
     stop = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
     for number in (signal.SIGTERM, signal.SIGINT):
