@@ -80,45 +80,6 @@ def test_check_needs_no_daemon(tmp_path, instrument_text):
     assert "Traceback" not in done.stderr
 
 
-def test_history_shows_and_verifies_the_event_log(daemon, monkeypatch):
-    daemon.healthy()
-    daemon.end()
-    monkeypatch.setenv("NIXEL_SAFETY_EVENTS", str(daemon.events))
-    assert "the safety daemon started" in run("history").stdout
-    shown = run("history", "--last", "1", "--json").stdout
-    assert shown == daemon.events.read_text().splitlines(keepends=True)[-1]
-    done = run("history", "--verify")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"{daemon.events} is whole\n" in done.stdout
-    verdict = json.loads(run("history", "--verify", "--json").stdout)
-    assert verdict["whole"]
-    assert verdict["events"] == len(daemon.events.read_text().splitlines())
-    # The journal has what tells a log whose end was cut off.
-    assert f"ends with the hash {verdict['latest']}" in daemon.process.stderr.read()
-    assert run("history", "--verify", "--expect", verdict["latest"]).returncode == 0
-    assert run("history", "--verify", "--expect", "0" * 64).returncode == 1
-
-
-def test_history_says_where_a_changed_log_breaks(daemon):
-    daemon.healthy()
-    daemon.end()
-    daemon.events.write_text(daemon.events.read_text().replace("daemon started", "demon started", 1))
-    done = run("history", "--verify", "--events", str(daemon.events))
-    assert done.returncode == 1
-    assert f"{daemon.events} is NOT whole\n" in done.stdout
-    assert "breaks at line 1: expected the hash " in done.stdout
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [("--events", "/nowhere/events"), ("--expect", "0" * 64), ("--last", "-1"), ("--expect", "x")],
-)
-def test_history_refuses_what_it_cannot_do(arguments):
-    done = run("history", *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "Traceback" not in done.stderr
-
-
 def test_the_socket_comes_from_the_environment(monkeypatch, capsys):
     monkeypatch.setenv("NIXEL_SAFETY_SOCKET", "/elsewhere/s")
     assert cli.main(["status"]) == 2

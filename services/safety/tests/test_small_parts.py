@@ -15,6 +15,7 @@ import pytest
 
 import nixel.safety
 from nixel.safety import events as events_module
+from nixel.safety.event_json import finite, record, stamp
 from nixel.safety.events import EventLog
 from nixel.safety.model import Cause, Event, Mode, State, Verdict
 from nixel.safety.notify import Notifier

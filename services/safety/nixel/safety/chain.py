@@ -201,7 +201,9 @@ class _Check:
         record = _parse(text)
         if self.broken is None:
             right = _digest(before, text)
-            if says != right:
+            if says != right and self.gap and record.get("kind") != TORN:
+                self.stop(self.number - len(self.gap), "a sealed event", _shown(b"".join(self.gap)))
+            elif says != right:
                 self.stop(self.number, f"the hash {right}, which continues the line before", says)
             else:
                 self.close_gap(record)
@@ -218,7 +220,7 @@ class _Check:
         """Hold the first sealed line against the file before."""
         if record.get("kind") == CONTINUES:
             details = record.get("details") or {}
-            self.continues = (details.get("number"), details.get("hash"))
+            self.continues = (int(details.get("number", 0)), str(details.get("hash")))
         if self.after is not None and self.continues != self.after:
             expected = f"the continuation of file {self.after[0]} after its hash {self.after[1]}"
             found = "no continuation" if self.continues is None else f"that of {self.continues}"

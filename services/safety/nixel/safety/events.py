@@ -12,9 +12,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nixel.safety.event_json import as_json, record, stamp
 from nixel.safety.logfile import LogFile
 from nixel.safety.model import Event, Mode
-from nixel.safety.records import as_json, record, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -151,7 +151,7 @@ class EventLog:
         """
         recent = tuple(self._recent)  # in one step of the interpreter, whatever the loop puts in meanwhile
         told: list[dict[str, Any]] = []
-        events = [*self._before, *recent]
+        events: list[dict[str, Any] | tuple[float, Event]] = [*self._before, *recent]
         earlier = len(recent) == REMEMBERED or bool(self._before)
         while events:
             entry = events.pop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import datetime as dt
 import json
@@ -10,20 +11,82 @@ import os
 import re
 import sys
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nixel.safety.audit import Audit, audit, up_to
-from nixel.safety.client import SafetyClient, SafetyError, SafetyRefused, SafetyUnavailable
+from nixel.safety.client import SafetyError, SafetyRefused, SafetyUnavailable
+from nixel.safety.event_json import stamp
+from nixel.safety.line import Line
 from nixel.safety.logfile import put_aside
-from nixel.safety.records import stamp
+from nixel.safety.telling import MOST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 DEFAULT_EVENTS = "/var/lib/nixel-safety/events.jsonl"
 _TORN_SHOWN = 5
+_PATIENCE = 2.0  # s
 _AGO = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What happened last, as the daemon remembers it.
+
+    Attributes
+    ----------
+    events
+        Oldest first; each with `time`, `monotonic`, `kind`, `text` and `details`.
+    earlier
+        Whether there are older ones that match; the event log has them.
+    latest
+        The hash of the last line of the event log; empty while the daemon does not know it.
+    lost
+        How many events could not be kept since the daemon started.
+    problem
+        Why the log cannot be written at present; empty if it can.
+    """
+
+    events: tuple[Mapping[str, Any], ...]
+    earlier: bool
+    latest: str
+    lost: int
+    problem: str
+
+
+def ask(socket: str, since: str = "", limit: int = 50) -> History:
+    """Ask the daemon what happened last.
+
+    Parameters
+    ----------
+    socket
+        Of the daemon.
+    since
+        Only what happened after this time, ISO 8601 as events have it; everything if empty.
+    limit
+        How many events, 200 at most; of more, the newest.
+
+    Returns
+    -------
+    History
+        From the daemon's memory.
+
+    Raises
+    ------
+    SafetyRefused
+        If this user may not.
+    SafetyUnavailable
+        If no daemon answers.
+    """
+    line = Line(socket, _PATIENCE)
+    try:
+        said = line.call("History", limit=limit, **({"since": since} if since else {}))
+    finally:
+        line.close()
+    latest, problem = said["latest"] or "", said["problem"] or ""
+    return History(tuple(said["events"]), said["earlier"], latest, said["lost"], problem)
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,9 +98,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         To add it to.
     """
     made = commands.add_parser("history", help="what happened; --verify: whether the event log is whole")
-    made.add_argument(
-        "--since", type=_time, default="", metavar="TIME", help='"2026-01-31 12:00" (UTC), or "2 h" ago'
-    )
+    made.add_argument("--since", type=_time, metavar="TIME", help='"2026-01-31 12:00" (UTC), or "2 h" ago')
     made.add_argument("--limit", type=_count, default=50, metavar="N", help="how many events (default: 50)")
     made.add_argument("--json", action="store_true", help="for programs: a line an event")
     made.add_argument(
@@ -80,7 +141,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _verify(arguments)
     if arguments.events is None:
         try:
-            past = SafetyClient(arguments.socket).history(arguments.since, arguments.limit)
+            limit = min(arguments.limit, MOST)
+            past = ask(arguments.socket, arguments.since or "", limit)
         except SafetyUnavailable as error:
             print(f"nixel-safety: {error} The event log itself says:", file=sys.stderr)
         else:
@@ -90,10 +152,10 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"nixel-safety: the log cannot be written: {past.problem}", file=sys.stderr)
             if past.lost:
                 print(f"nixel-safety: {past.lost} events could not be kept", file=sys.stderr)
-            if past.earlier and not arguments.json and len(past.events) < arguments.limit:
+            if past.earlier and len(past.events) < arguments.limit:
                 print("nixel-safety: what is older stands in the log: --events FILE", file=sys.stderr)
             return 0
-    _show(_read(_file(arguments), arguments.since, arguments.limit), as_json=arguments.json)
+    _show(_read(_file(arguments), arguments.since or "", arguments.limit), as_json=arguments.json)
     return 0
 
 
@@ -107,12 +169,11 @@ def _file(arguments: argparse.Namespace) -> Path:
 def _verify(arguments: argparse.Namespace) -> int:
     path = _file(arguments)
     expect = [arguments.expect] if arguments.expect else []
-    if arguments.events is None and "NIXEL_SAFETY_EVENTS" not in os.environ:
+    if arguments.events is None:
         # What the daemon has in its memory, nobody can cut off the end of the file. Asked before the file is read.
-        try:
-            expect += filter(None, [SafetyClient(arguments.socket).history("", 1).latest])
-        except (SafetyUnavailable, SafetyRefused):
-            pass  # then only a remembered hash can tell, and the report says so
+        # Without it only a remembered hash can tell, and the report says so.
+        with contextlib.suppress(SafetyUnavailable, SafetyRefused):
+            expect += filter(None, [ask(arguments.socket, limit=1).latest])
     try:
         found = audit(path, expect)
     except OSError as error:
@@ -221,16 +282,17 @@ def _show(lines: Iterable[bytes], *, as_json: bool) -> None:
             print(line.decode().rstrip("\n") if as_json else _line(event))
 
 
-def _line(event: dict[str, Any]) -> str:
-    return f"{event.get('time', '-')!s:24}  {event.get('kind', '-')!s:10}  {event.get('text', '')}"
+def _line(event: Mapping[str, Any]) -> str:
+    line = f"{event.get('time', '-')!s:24}  {event.get('kind', '-')!s:10}  {event.get('text', '')}"
+    return "".join(letter if letter.isprintable() else " " for letter in line)
 
 
 # --- what is typed ---
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a whole number was expected, found {text!r}")
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"a whole number above zero was expected, found {text!r}")
     return int(text)
 
 

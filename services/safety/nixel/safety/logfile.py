@@ -17,8 +17,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from nixel.safety import chain
+from nixel.safety.event_json import record
 from nixel.safety.model import Event
-from nixel.safety.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

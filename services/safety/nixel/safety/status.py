@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nixel.safety.event_json import finite, stamp
 from nixel.safety.model import Mode
 from nixel.safety.proof import Result
-from nixel.safety.records import finite, stamp
 
 if TYPE_CHECKING:
     from nixel.safety.model import Cause, Config, State, Verdict
