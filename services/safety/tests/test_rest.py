@@ -250,3 +250,20 @@ def test_a_heartbeat_that_stops_at_rest_latches():
     state, _, _ = step(fresh, state, Inputs(later), now + 0.21)
     assert state.mode is Mode.FAULT
     assert "has not changed for 200 ms" in state.causes[0].text
+
+
+def test_a_readback_that_still_follows_is_looked_at_in_every_tick(judged):
+    state, readings, now = at_rest(Mode.ARMED)
+    # Nothing is commanded on, and for a moment after the last switching the sink may still say that it is.
+    state = replace(state, switched={"amplifier": now}, rest=None)
+    late = {**readings, "readback:ac": Reading(True, now)}
+    for _ in range(3):
+        judged.clear()
+        now += PERIOD
+        late = {source: replace(reading, time=now) for source, reading in late.items()}
+        state, _ = check(state, Inputs(late), now)
+        state, _ = check(state, Inputs(late), now)
+        assert state.mode is Mode.ARMED
+        assert state.rest is None
+    state, _ = check(state, Inputs(late), state.switched["amplifier"] + 0.1001)
+    assert state.mode is Mode.FAULT

@@ -19,7 +19,6 @@ from nixel.safety.event_json import finite, record, stamp
 from nixel.safety.events import EventLog
 from nixel.safety.model import Cause, Event, Mode, State, Verdict
 from nixel.safety.notify import Notifier
-from nixel.safety.records import finite, record, stamp
 from nixel.safety.status import what_to_do
 
 # --- what is loaded ---
