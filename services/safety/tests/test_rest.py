@@ -180,7 +180,7 @@ def test_the_same_readings_are_not_judged_again_and_their_ages_go_on(mode, judge
         state, outputs, events = step(CONFIG, state, Inputs(dict(readings)), now + number * PERIOD)
         beats.append(state.beat)
         assert (events, outputs.permitted, outputs.beat) == ((), mode is Mode.ARMED, state.beat)
-        snapshot = Snapshot(state, outputs.verdicts, now + number * PERIOD, 1, 0, outputs.since)
+        snapshot = Snapshot(state, outputs.verdicts, now + number * PERIOD, 1, 0, since=outputs.since)
         told = describe(CONFIG, True, snapshot, 0.0)["interlocks"]
         assert {each["age_s"] for each in told if each["age_s"] is not None} == {
             round((number + 1) * PERIOD, 4)
