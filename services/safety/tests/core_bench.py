@@ -34,10 +34,19 @@ def instrument(*outputs, interlocks=(COIL, DOOR, ESTOP)):
     return Config(1 / 64, 1.0, tuple(interlocks), outputs or (AMPLIFIER,))
 
 
+def plain(judged):
+    """Hold that a judgement is of the types that it says, and give it back."""
+    verdict, memory = judged
+    flags = (verdict.healthy, verdict.warning, verdict.gap, verdict.early, verdict.bypassed)
+    assert all(type(flag) is bool for flag in (*flags, memory.healthy, memory.warning, memory.stuck))
+    assert type(verdict.message) is str
+    return judged
+
+
 def seen(interlock, value, before=None, now=NOW):
     """Judge an interlock of one source that reads `value` now; it has been healthy before unless told otherwise."""
     before = Memory(healthy=True) if before is None else before
-    return judge(interlock, before, {interlock.source: Reading(value, now)}, now)
+    return plain(judge(interlock, before, {interlock.source: Reading(value, now)}, now))
 
 
 def both(interlock, values, before=None, now=NOW):
@@ -48,7 +57,7 @@ def both(interlock, values, before=None, now=NOW):
         for source, value in zip(interlock.sources, values, strict=True)
         if value != "missing"
     }
-    return judge(interlock, before, readings, now)
+    return plain(judge(interlock, before, readings, now))
 
 
 class Bench:

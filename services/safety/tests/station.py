@@ -95,6 +95,7 @@ class Client:
     sent: bytes = b""
     received: bytes = b""
     answers: list = field(default_factory=list)
+    looked_at: int = 0  # of the answers
     ended: bool = False  # says no more
     closed: bool = False
 
@@ -107,6 +108,7 @@ class Station:
         self.state = start(self.now)
         self.prover = Prover(CORE, {})
         self.recorded: list[model.Event] = []
+        self._looked_at = 0
         self.events: list[model.Event] = []
         self.clients: list[Client] = []
         self.temperature: float | None = 25.0
@@ -286,11 +288,13 @@ class Station:
             assert name == "coil", "nothing else may be bypassed"
             assert bypassed.expires <= self.now + BYPASS
             assert f"user {OPERATOR.uid}, process {OPERATOR.pid}" in bypassed.by
-        for event in self.recorded:
+        for event in self.recorded[self._looked_at :]:
             assert f"user {OPERATOR.uid}" in str(event.details["by"]), "no stranger is granted anything"
+        self._looked_at = len(self.recorded)
         for client in self.clients:
-            for answer in client.answers:
+            for answer in client.answers[client.looked_at :]:
                 _right(answer, client.peer)
+            client.looked_at = len(client.answers)
 
     def check_at_rest(self) -> None:
         """What holds once everything has been answered; afterwards anybody can still look and stop."""

@@ -10,6 +10,7 @@ import pytest
 from core_bench import AMPLIFIER, COIL, DOOR, ESTOP, instrument
 
 from nixel.safety import declared
+from nixel.safety.declared import Deadlines
 from nixel.safety.model import (
     Boolean,
     Config,
@@ -83,6 +84,8 @@ def test_the_bounds_are_told():
         replace(KINDS[0], trip=math.inf)
     with pytest.raises(ValueError, match=r"^window is 0\.2, expected at least max_age = 0\.25$"):
         replace(KINDS[1], window=0.2)
+    with pytest.raises(ValueError, match=r"^max_age is 6, expected more than 0 and at most 5$"):
+        replace(KINDS[1], window=60.0, max_age=6.0)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: type(kind).__name__)
@@ -111,8 +114,11 @@ def test_a_limit_judges_its_reading_or_the_square_of_it(power):
 def test_a_warning_comes_before_the_trip(direction, sign):
     coil = Limit("coil", "analog:0", "K", sign * 60.0, 0.25, direction=direction)
     assert replace(coil, warn=sign * 59.0).warn == sign * 59.0
-    for warn in (60.0, 61.0, math.inf, -math.inf, math.nan):
+    for warn in (60.0, 61.0):
         with pytest.raises(ValueError, match="expected a level that comes before trip"):
+            replace(coil, warn=sign * warn)
+    for warn in (math.inf, -math.inf, math.nan):
+        with pytest.raises(ValueError, match=rf"^warn is {sign * warn:g}, expected a finite number$"):
             replace(coil, warn=sign * warn)
     with pytest.raises(ValueError, match=r"^warn is 61, expected a level that comes before trip = 60$"):
         Limit("coil", "analog:0", "K", 60.0, 0.25, warn=61.0)
@@ -198,6 +204,20 @@ def test_what_an_output_needs_and_what_needs_it_at_any_remove():
     }
 
 
+def test_how_many_deadlines_may_be_missed_is_bounded():
+    assert (Deadlines().limit, Deadlines().window) == (10, 1.0)
+    for limit in (0, 100):
+        assert Deadlines(limit=limit).limit == limit
+    for limit in (-1, 101):
+        with pytest.raises(ValueError, match=rf"^limit is {limit}, expected 0 to 100 missed deadlines$"):
+            Deadlines(limit=limit)
+    for window in (0.1, 60.0):
+        assert Deadlines(window=window).window == window
+    for window in (0.09, 60.1, math.nan):
+        with pytest.raises(ValueError, match=rf"^window is {window:g} s, expected 0\.1 to 60 s$"):
+            Deadlines(window=window)
+
+
 def test_the_bounds_that_no_declaration_can_weaken():
     """Changing one of these is a decision about safety, so that it is made here as well."""
     assert declared.LONGEST_TRIP_DELAY == 0.05
@@ -208,3 +228,5 @@ def test_the_bounds_that_no_declaration_can_weaken():
     assert declared.LONGEST_BYPASS == 3600.0
     assert declared.LONGEST_LEASE == 10.0
     assert declared.LONGEST_PERIOD == 0.1
+    assert declared.MOST_MISSED == 100
+    assert (declared.SHORTEST_COUNT, declared.LONGEST_COUNT) == (0.1, 60.0)

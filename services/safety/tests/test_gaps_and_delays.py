@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from core_bench import NOW, seen
@@ -80,6 +81,7 @@ def test_every_kind_is_at_fault_at_once_without_a_fresh_and_sensible_reading_of_
         present = {source: reading for source, reading in readings.items() if reading is not None}
         verdict, after = judge(interlock, memory, present, NOW)
         assert (verdict.healthy, verdict.warning, verdict.gap) == (False, False, absent)
+        assert verdict.early == (gap == "missing")
         assert verdict.message.startswith(f"it: {broken} gives no " if not absent else "it: ")
         assert broken in verdict.message
         assert after == Memory()
@@ -98,6 +100,8 @@ def test_gaps_are_told_in_words():
         "twins: no reading from analog:0 yet; the last reading from analog:1 is 500 ms old, at most 200 ms is allowed"
     )
     assert half.age is None
+    slow, _ = judge(replace(TWINS, max_age=4.0), Memory(), {"analog:1": Reading(20.0, NOW - 8.0)}, NOW)
+    assert slow.message.endswith("from analog:1 is 8000 ms old, at most 4000 ms is allowed")
     old, _ = judge(
         TWINS, Memory(), {"analog:0": Reading(20.0, NOW - 0.5), "analog:1": Reading(20.0, NOW - 0.1)}, NOW
     )
@@ -163,6 +167,9 @@ def test_clearing_waits_until_it_has_been_well_on_end():
     verdict, memory = seen(door, True, memory, 10.25)
     assert (verdict.healthy, verdict.warning) == (False, False)
     assert verdict.message == "door has tripped and has not been well for 500 ms on end since"
+    _, waiting = seen(replace(door, clears_after=4.0), True, memory, 10.25)
+    verdict, _ = seen(replace(door, clears_after=4.0), True, waiting, 10.5)
+    assert "well for 4000 ms" in verdict.message
     verdict, memory = seen(door, True, memory, 10.74)
     assert not verdict.healthy
     _, interrupted = seen(door, False, memory, 10.745)

@@ -95,6 +95,25 @@ def test_closing_makes_every_line_an_input_again(factory, lines):
     assert [pin.function for pin in pins] == ["input"] * 3
 
 
+def test_closing_goes_on_when_a_line_fails_and_leaves_nothing_to_the_next(factory, lines, monkeypatch):
+    closed = []
+
+    def close():
+        closed.append("factory")
+
+    def fail():
+        closed.append("pin")
+        raise OSError(19, "No such device")
+
+    monkeypatch.setattr(factory, "close", close)
+    for pin in factory.pins.values():
+        monkeypatch.setattr(pin, "close", fail)
+    with pytest.raises(LinesError, match=r"does not take its lines back: .*No such device"):
+        lines.close()
+    assert closed == ["pin"] * 9 + ["factory"]
+    assert not factory.pins
+
+
 @pytest.mark.parametrize(
     ("chip", "says"),
     [

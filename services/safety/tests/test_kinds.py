@@ -76,6 +76,7 @@ def test_a_limit_says_what_it_found_and_what_it_allows():
         0.0,
     )
     assert not verdict.gap
+    assert seen(coil, 60.0)[0].message == "coil is 60 degC, at or above its limit of 60 degC"
     assert seen(coil, 58.0, memory)[0].message == (
         "coil is 58 degC, not yet 5 degC within its limit of 60 degC again"
     )
@@ -192,6 +193,7 @@ def ramp(interlock, speed, seconds=3.0, memory=None, begin=10.0, value=20.0):
 def test_a_rate_is_not_known_and_so_unhealthy_until_it_has_been_watched_for_its_window():
     found, _ = ramp(DRIFT, 0.0)
     assert [verdict.healthy for verdict in found] == [False] * 8 + [True] * 17
+    assert [verdict.early for verdict in found] == [True] * 8 + [False] * 17
     text = "drift has not been watched for 1 s yet, so its rate is not known"
     assert {verdict.message for verdict in found} == {text, ""}
     assert {(verdict.value, verdict.unit, verdict.kind) for verdict in found} == {(0.0, "K/s", "rate")}
@@ -219,6 +221,7 @@ def test_a_rate_that_is_not_known_is_no_matter_of_delay():
 )
 def test_a_rate_trips_at_its_speed_in_its_sense(sense, speed, trips):
     found, _ = ramp(replace(DRIFT, sense=sense), speed)
+    assert not found[-1].early
     assert {verdict.healthy for verdict in found[8:]} == {not trips}
     if abs(speed) != 9.0:
         assert found[-1].value == pytest.approx(abs(speed))
@@ -236,13 +239,21 @@ def test_a_rate_says_how_fast_and_which_way(sense, speed, words):
 def test_a_jump_within_the_window_trips_at_once_and_counts_for_a_window():
     _, memory = ramp(DRIFT, 0.0)
     later = 10.0 + 3.0
-    verdict, memory = seen(DRIFT, 22.0, memory, later + 0.125)
-    assert (verdict.healthy, verdict.value) == (False, 2.0)
+    verdict, memory = seen(DRIFT, 24.0, memory, later + 0.125)
+    assert (verdict.healthy, verdict.value) == (False, 4.0)
     for number in range(2, 9):
-        verdict, memory = seen(DRIFT, 22.0, memory, later + number / 8)
+        verdict, memory = seen(DRIFT, 24.0, memory, later + number / 8)
         assert not verdict.healthy
-    verdict, memory = seen(DRIFT, 22.0, memory, later + 9 / 8)
-    assert verdict.healthy
+    verdict, memory = seen(DRIFT, 24.0, memory, later + 9 / 8)
+    assert (verdict.healthy, verdict.value) == (True, 0.0)
+
+
+def test_a_change_of_before_the_window_does_not_count_however_seldom_it_is_read():
+    slow = replace(DRIFT, max_age=1.0)
+    _, memory = seen(slow, 20.0, Memory(), 10.0)
+    _, memory = seen(slow, 60.0, memory, 11.0)
+    verdict, _ = seen(slow, 60.0, memory, 12.5)
+    assert (verdict.healthy, verdict.value) == (True, 0.0)
 
 
 def test_a_smaller_jump_does_not_trip_however_sudden():
@@ -257,6 +268,11 @@ def test_a_rate_keeps_few_samples_however_often_it_is_read():
         _, memory = seen(DRIFT, 20.0, memory, 10.0 + number / 1000)
         assert len(memory.samples) <= 10
     assert memory.samples[-1][0] - memory.samples[0][0] >= 1.0 - 0.125
+
+
+def test_a_rate_keeps_a_sample_for_each_eighth_of_its_window():
+    _, memory = ramp(DRIFT, 8.0)
+    assert [time for time, _ in memory.samples] == [12.0 + number / 8 for number in range(9)]
 
 
 def test_a_slow_change_over_readings_that_come_seldom_is_spread_over_the_time_it_took():

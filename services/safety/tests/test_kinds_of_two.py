@@ -26,6 +26,7 @@ def test_two_contacts_are_healthy_only_when_both_are():
             assert verdict.healthy == (first and not second)
             assert verdict.value == (first and not second)
             assert (verdict.kind, verdict.unit) == ("two-channel", None)
+            assert bool(verdict.message) != verdict.healthy
 
 
 def test_two_contacts_say_which_channel_has_tripped():
@@ -58,6 +59,13 @@ def test_channels_that_disagree_for_too_long_must_both_be_seen_tripped():
     assert not verdict.healthy
     verdict, memory = both(DOORS, (True, False), memory, 99.2)
     assert verdict.healthy
+
+
+def test_two_contacts_say_for_how_long_they_have_disagreed():
+    slow = replace(DOORS, discrepancy=4.0)
+    _, memory = both(slow, (False, False), now=10.0)
+    verdict, memory = both(slow, (False, False), memory, 14.5)
+    assert "for over 4000 ms" in verdict.message
 
 
 def test_channels_that_disagree_for_a_moment_are_not_stuck():
@@ -137,6 +145,7 @@ def test_a_heartbeat_must_keep_changing(values):
     old, new = values
     verdict, memory = seen(BEAT, old, Memory(), 10.0)
     assert not verdict.healthy, "nothing has changed yet"
+    assert verdict.early
     verdict, memory = seen(BEAT, new, memory, 10.1)
     assert verdict.healthy
     assert (verdict.kind, verdict.unit, verdict.value, verdict.message) == ("heartbeat", None, new, "")
@@ -145,6 +154,7 @@ def test_a_heartbeat_must_keep_changing(values):
     verdict, memory = seen(BEAT, new, memory, 10.61)
     assert not verdict.healthy
     assert (verdict.message, verdict.value) == ("daq: digital:0 has not changed for 500 ms", new)
+    assert not verdict.early
     verdict, memory = seen(BEAT, old, memory, 20.0)
     assert verdict.healthy
 
@@ -152,6 +162,8 @@ def test_a_heartbeat_must_keep_changing(values):
 def test_a_heartbeat_that_stopped_is_told_in_the_words_of_the_instrument():
     verdict, _ = seen(replace(BEAT, message="the DAQ has stopped"), True, Memory(), 10.0)
     assert verdict.message == "the DAQ has stopped: daq: digital:0 has not changed for 500 ms"
+    verdict, _ = seen(replace(BEAT, interval=4.0), True, Memory(), 10.0)
+    assert verdict.message == "daq: digital:0 has not changed for 4000 ms"
 
 
 def test_after_a_gap_a_heartbeat_must_be_seen_again():

@@ -96,9 +96,10 @@ def test_the_limit_is_reached_exactly_and_a_spent_output_is_one_that_is_off_with
     assert not judge_on_time(LASER, 0.5, True, 0.5).healthy
     assert judge_on_time(LASER, 0.5, True, 0.499).healthy
     assert judge_on_time(LASER, 0.5, False, 0.5).healthy
-    bench = Bench(instrument(replace(LASER, duty=1e-12))).armed()
-    bench.state = replace(bench.state, used={"laser": 0.5 + 1e-12})
+    bench = Bench(instrument(replace(LASER, duty=0.5))).armed()
+    bench.state = replace(bench.state, used={"laser": 0.5 + 1 / 64})
     assert bench.ask(ON) == SPENT
+    assert bench.state.used == {"laser": 0.5}
     bench.state = replace(bench.state, used={"laser": 0.499})
     assert bench.ask(ON) is None
 

@@ -43,7 +43,7 @@ def test_the_daemon_loads_nothing_but_the_standard_library_and_itself():
 def test_the_client_loads_little():
     loaded = _loaded_by("import nixel.safety.client")
     ours = {name.removeprefix("nixel.safety.") for name in loaded if name.startswith("nixel.safety.")}
-    assert ours == {"client", "answers", "line"}
+    assert ours == {"client", "answers", "lease", "line"}
     assert not {name.partition(".")[0] for name in loaded} & {"serial", "tomllib", "asyncio", "numpy"}
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nixel.safety.event_json import as_json, record, stamp
 from nixel.safety.logfile import LogFile
 from nixel.safety.model import Event, Mode
+from nixel.safety.realtime import give_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -189,6 +190,7 @@ class EventLog:
     # --- in the thread ---
 
     def _run(self) -> None:
+        give_way()
         self._remember()
         while True:
             self._wake.wait(RETRY if self._batch else None)

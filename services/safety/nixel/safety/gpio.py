@@ -189,8 +189,8 @@ class Gpio:
                 command = _OFF
             now = self._clock()
             lit = not self._outputs.keys().isdisjoint(done.on & command.on)
-            # Where a pump lets the relays drop it is left to do so; where there is none we stand in for it.
-            if lit and (command.beats != done.beats or self._chip.charge_pump is None):
+            # While nothing ticks it is the pump that lets the relays drop; we see to it that they stay so.
+            if lit and command.beats != done.beats:
                 self._check_standstill(now - ticked)
             if command is not done:
                 self._switch(lines, done.on, command.on)

@@ -21,12 +21,10 @@ from nixel.safety.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from nixel.safety.kinds import Finding
     from nixel.safety.model import Config, Inputs, Interlock, Output, Reading, State
-
-_NOTHING = Memory()
 
 
 def assess(
@@ -52,7 +50,7 @@ def assess(
     found: list[Verdict] = []
     memory: dict[str, Memory] = {}
     for interlock in config.interlocks:
-        before = state.memory.get(interlock.name, _NOTHING)
+        before = state.memory.get(interlock.name, kinds.NOTHING)
         verdict, memory[interlock.name] = judge(interlock, before, readings, now)
         if interlock.bypass and interlock.name in state.bypasses:
             verdict = replace(verdict, bypassed=True)
@@ -102,6 +100,7 @@ def judge(
     memory : Memory
         For the next tick.
     """
+    name, kind, unit = interlock.name, kinds.word(interlock), kinds.unit(interlock)
     taken: list[Reading] = []
     gaps: list[str] = []
     for source in interlock.sources:
@@ -113,18 +112,25 @@ def judge(
             gaps.append(gap)
     complete = len(taken) == len(interlock.sources)
     age = max(now - reading.time for reading in taken) if complete else None
-    senseless = None if gaps else _senseless(interlock, taken)
-    if not gaps and senseless is None:
-        return _settle(interlock, before, kinds.look(interlock, before, tuple(taken), now), age, now)
-    # Whatever is forgotten must be seen anew; only the suspicion of a stuck channel is never forgotten.
-    nothing = Memory(apart=before.apart, stuck=before.stuck)
-    name, kind, unit = interlock.name, kinds.word(interlock), kinds.unit(interlock)
-    if senseless is None:
+    if gaps:
         text = f"{name}: {'; '.join(gaps)}"
         early = not complete
-        return Verdict(name, kind, False, text, unit=unit, age=age, gap=True, early=early), nothing
-    text, value = senseless
-    return Verdict(name, kind, False, f"{name}: {text}", value=value, unit=unit, age=age), nothing
+        return Verdict(name, kind, False, text, unit=unit, age=age, gap=True, early=early), _forget(before)
+    contact = isinstance(interlock, Boolean | TwoContacts)
+    for source, reading in zip(interlock.sources, taken, strict=True):
+        if contact and not _is_bool(reading.value):
+            text = f"{name}: {source} gives no state, expected 0 or 1"
+        elif not contact and not _makes_sense(interlock, reading.value):
+            text = f"{name}: {source} gives no number; is the sensor connected?"
+        else:
+            continue
+        return Verdict(name, kind, False, text, value=reading.value, unit=unit, age=age), _forget(before)
+    return _settle(interlock, before, kinds.look(interlock, before, tuple(taken), now), age, now)
+
+
+def _forget(before: Memory) -> Memory:
+    """Forget all that must be seen anew, which is everything but the suspicion of a stuck channel."""
+    return Memory(apart=before.apart, stuck=before.stuck)
 
 
 def _settle(
@@ -150,7 +156,7 @@ def _settle(
         since = now if before.beyond is None else before.beyond
         if now - since < interlock.trips_after:
             healthy, warning, memory = True, True, replace(memory, beyond=since)
-    # Spelled out: this is where a tick spends its time, and `replace` takes five times as long.
+    # Spelt out, because `replace` takes several times as long and this is done for each interlock in each tick.
     memory = Memory(
         healthy,
         warning,
@@ -271,17 +277,6 @@ def _gap(source: str, reading: Reading | None, max_age: float, now: float) -> st
         limit = f"{max_age * 1e3:.0f} ms is allowed"
         return f"the last reading from {source} is {age * 1e3:.0f} ms old, at most {limit}"
     return ""
-
-
-def _senseless(interlock: Interlock, taken: Sequence[Reading]) -> tuple[str, float | bool | None] | None:
-    """Say why a reading cannot be judged, and what it is; `None` if all can."""
-    contact = isinstance(interlock, Boolean | TwoContacts)
-    for source, reading in zip(interlock.sources, taken, strict=True):
-        if contact and not _is_bool(reading.value):
-            return f"{source} gives no state, expected 0 or 1", reading.value
-        if not contact and not _makes_sense(interlock, reading.value):
-            return f"{source} gives no number; is the sensor connected?", reading.value
-    return None
 
 
 def _makes_sense(interlock: Interlock, value: float | bool | None) -> bool:

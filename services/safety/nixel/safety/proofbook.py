@@ -13,6 +13,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from nixel.safety.proof import Proof, Result
+from nixel.safety.realtime import give_way
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +86,7 @@ class ProofBook:
             self._thread.join(timeout)
 
     def _run(self) -> None:
+        give_way()
         written: tuple[Proof, ...] = ()
         while True:
             self._wake.wait()

@@ -16,6 +16,7 @@ from nixel.safety.connection import Connection
 from nixel.safety.model import AcquireLease, Disconnect
 from nixel.safety.proof import Prove
 from nixel.safety.protocol import CallError
+from nixel.safety.realtime import give_way
 from nixel.safety.record import Record
 from nixel.safety.telling import history
 
@@ -151,6 +152,7 @@ class Server:
     # --- the thread ---
 
     def _run(self) -> None:
+        give_way()
         while not self._stopping:
             subscribers = any(c.subscribed is not None for c in self._connections.values())
             self.turn(max(0.0, self._due - time.monotonic()) if subscribers else None)
