@@ -16,11 +16,13 @@ from nixel.safety.model import (
     Arm,
     Boolean,
     Bypass,
+    Bypassed,
     Config,
     Direction,
     Enable,
     Heartbeat,
     Inputs,
+    Lease,
     Limit,
     Memory,
     Mode,
@@ -281,7 +283,8 @@ def test_a_rate_that_a_second_look_finds_otherwise_is_not_repeated():
     readings = {"analog:0": Reading(20.0, 100.0), "readback:ac": Reading(False, 100.0)}
     fine = Verdict("drift", "rate", True, "")
     outputs = Outputs(frozenset(), False, False, (fine,), ())
-    for memory, kept in ((samples[1:], True), (((98.0, 90.0), (99.5, 90.0)), False)):
+    stale = ((97.0, 20.0), (98.0, 20.0), (99.5, 20.0))
+    for memory, kept in ((samples[1:], True), (((98.0, 90.0), (99.5, 90.0)), False), (stale, False)):
         after = replace(before, memory={"drift": Memory(healthy=True, samples=memory)}, ticked=100.0)
         assert (rest.keep(made, before, after, Inputs(readings), outputs) is not None) == kept
 
@@ -295,3 +298,28 @@ def test_what_waits_for_something_is_looked_at_again(waiting):
     for more, kept in (({}, True), (waiting, False)):
         after = State(Mode.SAFE, memory={"door": Memory(healthy=True, **more)}, ticked=100.0)
         assert (rest.keep(made, after, after, Inputs(readings), outputs) is not None) == kept
+
+
+@pytest.mark.parametrize(
+    "busy",
+    [
+        {"requests": (Arm(1, 1),)},
+        {"lease": Lease(1, "a scan", 0.5, 100.5)},
+        {"bypasses": {"door": Bypassed(200.0, "anna", "the probe is out")}},
+        {"on": frozenset({"amplifier"})},
+        {"wanted": frozenset({"amplifier"})},
+        {"used": {"amplifier": 0.1}},
+    ],
+    ids=lambda busy: next(iter(busy)),
+)
+def test_nothing_is_repeated_while_something_is_asked_held_bypassed_on_wanted_or_used(busy):
+    """A lease and a bypass must end in their time, and an on-time must be given back."""
+    door = Boolean("door", "digital:0", True, 0.5, bypass=9.0)
+    made = Config(0.01, 0.5, (door,), (Output("amplifier", "ac", ("door",)),))
+    readings = {"digital:0": Reading(True, 100.0), "readback:ac": Reading(False, 100.0)}
+    outputs = Outputs(frozenset(), False, False, (Verdict("door", "boolean", True, ""),), ())
+    for more, kept in (({}, True), (busy, False)):
+        requests = more.get("requests", ())
+        of_state = {key: value for key, value in more.items() if key != "requests"}
+        after = State(Mode.SAFE, memory={"door": Memory(healthy=True)}, ticked=100.0, **of_state)
+        assert (rest.keep(made, after, after, Inputs(readings, requests), outputs) is not None) == kept
