@@ -20,6 +20,7 @@ import varlink_idl
 from nixel.safety import interface, model, permissions, protocol, server
 from nixel.safety.config import Deadlines, Instrument
 from nixel.safety.core import start, step
+from nixel.safety.events import EventLog
 from nixel.safety.permissions import Peer, Policy
 from nixel.safety.proof import Prover
 from nixel.safety.server import Server
@@ -119,7 +120,9 @@ class Station:
         self.listener.bind(self.address)
         self.listener.listen(64)
         self.listener.setblocking(False)
-        self.server = Server(self.listener, INSTRUMENT, POLICY, "0", self.recorded.extend)
+        self.server = Server(
+            self.listener, INSTRUMENT, POLICY, "0", self.recorded.extend, EventLog(None).past
+        )
         self.server._due = math.inf  # a subscription's beat is a step of its own
         self._who: list[Peer] = []
         self._kept = [(permissions, "identify", permissions.identify)]

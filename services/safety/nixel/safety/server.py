@@ -18,12 +18,14 @@ from nixel.safety.proof import Prove
 from nixel.safety.protocol import CallError
 from nixel.safety.realtime import give_way
 from nixel.safety.record import Record
+from nixel.safety.telling import history
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable, Mapping
 
     from nixel.safety.config import Instrument
+    from nixel.safety.events import Past
     from nixel.safety.model import AnyRequest, Event, Reply
     from nixel.safety.permissions import Peer, Policy
     from nixel.safety.protocol import Call
@@ -52,8 +54,8 @@ class Server:
         Who may do what.
     version
         For GetInfo.
-    record
-        Takes events for the record without blocking; called from the server's thread.
+    record, past
+        Takes events for the record without blocking, and tells the last; called from the server's thread.
     """
 
     def __init__(
@@ -62,13 +64,15 @@ class Server:
         instrument: Instrument,
         policy: Policy,
         version: str,
-        record: Callable[[Iterable[Event]], None] = lambda _: None,
+        record: Callable[[Iterable[Event]], None],
+        past: Callable[[str, int, int], Past],
     ) -> None:
         self._listener = listener
         self._instrument = instrument
         self._policy = policy
         self._version = version
         self._record = Record(record)
+        self._past = past
         self._requests: deque[AnyRequest] = deque()
         self._proofs: deque[Prove] = deque()
         self._replies: deque[tuple[int, Reply]] = deque()
@@ -298,6 +302,8 @@ class Server:
             raise CallError(protocol.REFUSED, message=why_not)
         if call.short == "Status":
             return self._status()
+        if call.short == "History":
+            return history(call, self._past)
         if call.short == "Subscribe":
             if not call.more:
                 raise CallError(protocol.EXPECTED_MORE)
