@@ -8,7 +8,7 @@ WEB := services/imaging/web
 WEB_SOURCES := $(shell find $(WEB) -path $(WEB)/node_modules -prune -o -path $(WEB)/dist -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup page test lint openapi lock clean
+.PHONY: help run setup page test fuzz lint openapi lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -34,6 +34,11 @@ $(WEB)/dist/.ready: $(WEB_SOURCES)
 
 test: setup page $(VENV)/.ready-dev  ## every tier that can run here; ends with the list of those that could not
 	@$(BIN)/python tools/run-tests
+
+fuzz: $(VENV)/.ready-dev  ## attack the safety socket for long: FOR= seconds for each target and attack (600)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/fuzz.lock \
+	  || echo "nixel: no coverage-guided fuzzer for this machine (it needs a wheel, or clang); the attacks run without it"
+	@$(BIN)/python services/safety/tests/fuzz.py $(or $(FOR),600)
 
 lint: $(VENV)/.ready-dev  ## style, annotations and types
 	@$(BIN)/ruff check .

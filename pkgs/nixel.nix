@@ -35,7 +35,7 @@ runCommand "nixel-${version}"
   ''
     mkdir -p $out/bin
     makeWrapper ${environment}/bin/nixel $out/bin/nixel --set-default NIXEL_PAGE ${nixel-page}
-    for command in nixel-safety nixel-safetyd nixel-update nixel-provision nixel-support nixel-virtual-scanner; do
+    for command in nixel-safety nixel-safetyd nixel-update nixel-provision nixel-support nixel-virtual-panel nixel-virtual-scanner; do
       ln -s ${environment}/bin/$command $out/bin/
     done
   ''

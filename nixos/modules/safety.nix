@@ -12,6 +12,11 @@ let
   hardening = import ../lib/hardening.nix;
   inherit (config.nixel.instrument) tables;
   simulated = tables.safety.surveillance.simulated or false;
+  # The libraries for a GPIO chip of the kernel's are no part of a daemon that has none.
+  onChip = (tables.safety.gpio.adapter or null) == "gpio";
+  withChip = pkgs.python3.withPackages (
+    packages: [ packages.nixel-safety ] ++ packages.nixel-safety.optional-dependencies.gpio
+  );
   missingGroups = builtins.filter (group: !(config.users.groups ? ${group})) cfg.deviceGroups;
 in
 {
@@ -22,8 +27,8 @@ in
 
     package = lib.mkOption {
       type = lib.types.package;
-      default = pkgs.python3Packages.nixel-safety;
-      defaultText = lib.literalExpression "pkgs.python3Packages.nixel-safety";
+      default = if onChip then withChip else pkgs.python3Packages.nixel-safety;
+      defaultText = lib.literalExpression "pkgs.python3Packages.nixel-safety, with its gpio dependencies for an instrument on a GPIO chip";
       example = lib.literalExpression "pkgs.python3Packages.nixel-safety";
       description = "The daemon's own package and nothing that imaging needs, so that its closure stays small.";
     };
@@ -58,6 +63,20 @@ in
       default = null;
       example = "/dev/nixel/surveillance";
       description = "The serial line of the surveillance unit, if it is another one than the instrument file names.";
+    };
+
+    panel = lib.mkOption {
+      type = lib.types.nullOr lib.types.str;
+      default = null;
+      example = "/run/nixel-virtual-panel/panel";
+      description = "The socket of the virtual GPIO chip, if it is another one than the instrument file names.";
+    };
+
+    thermal = lib.mkOption {
+      type = lib.types.nullOr lib.types.str;
+      default = null;
+      example = "/run/nixel-virtual-panel/thermal";
+      description = "The folder of a simulated instrument's thermal zones; a real one has those of the kernel.";
     };
 
     watchdog = lib.mkOption {
@@ -155,6 +174,14 @@ in
             ++ lib.optionals (cfg.surveillance != null) [
               "--surveillance"
               cfg.surveillance
+            ]
+            ++ lib.optionals (cfg.panel != null) [
+              "--panel"
+              cfg.panel
+            ]
+            ++ lib.optionals (cfg.thermal != null) [
+              "--thermal"
+              cfg.thermal
             ]
           );
 

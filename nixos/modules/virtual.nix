@@ -1,4 +1,4 @@
-# The virtual scanner as a unit, behind the wires that the real one would have.
+# The virtual scanner, or the virtual microscope's panel, as a unit behind the wires that the real one would have.
 {
   config,
   lib,
@@ -12,6 +12,9 @@ let
   hardening = import ../lib/hardening.nix;
   inherit (config.nixel.instrument) tables;
   line = "/run/nixel-virtual/surveillance";
+  panel = "/run/nixel-virtual-panel/panel";
+  thermal = "/run/nixel-virtual-panel/thermal";
+  hasPanel = (tables.safety.gpio.adapter or null) == "virtual-gpio";
   daq = lib.findFirst (device: (device.adapter or null) == "scpi-daq") null (
     lib.attrValues (tables.devices or { })
   );
@@ -23,15 +26,17 @@ in
   ];
 
   options.nixel.instrument.virtual = {
-    enable = lib.mkEnableOption "the virtual scanner, for an instrument that says it is simulated";
+    enable = lib.mkEnableOption "the virtual scanner or microscope panel, for an instrument that says it is simulated";
 
     package = lib.mkOption {
       type = lib.types.package;
       default = pkgs.nixel;
       defaultText = lib.literalExpression "pkgs.nixel";
       example = lib.literalExpression "pkgs.nixel";
-      description = "The package that has nixel-virtual-scanner.";
+      description = "The package that has nixel-virtual-scanner and nixel-virtual-panel.";
     };
+
+    processor = lib.mkEnableOption "a simulated temperature of the processor beside the panel, for a machine that has no thermal zones, as a virtual one";
   };
 
   config = lib.mkIf cfg.enable {
@@ -44,22 +49,56 @@ in
         '';
       }
       {
-        assertion = daq != null;
+        assertion = daq != null || hasPanel;
         message = ''
           nixel.instrument.virtual.enable needs a scanner with a DAQ: the virtual scanner listens where that DAQ is reached.
-          Set nixel.instrument.settings.devices.daq with adapter = "scpi-daq", or nixel.instrument.virtual.enable = false.
+          Set nixel.instrument.settings.devices.daq with adapter = "scpi-daq", or for a microscope's panel
+          nixel.instrument.settings.safety.gpio.adapter = "virtual-gpio", or nixel.instrument.virtual.enable = false.
         '';
       }
       {
         assertion = config.services.nixel.safety.enable;
         message = ''
-          nixel.instrument.virtual.enable needs the safety daemon, at the other end of the virtual surveillance unit's line.
+          nixel.instrument.virtual.enable needs the safety daemon, at the other end of the virtual surveillance unit's line or of the panel's socket.
           Set services.nixel.safety.enable = true.
         '';
       }
     ];
 
-    services.nixel.safety.surveillance = lib.mkDefault line;
+    services.nixel.safety = {
+      surveillance = lib.mkIf (daq != null) (lib.mkDefault line);
+      panel = lib.mkIf hasPanel (lib.mkDefault panel);
+      thermal = lib.mkIf (hasPanel && cfg.processor) (lib.mkDefault thermal);
+    };
+
+    systemd.services.nixel-virtual-panel = lib.mkIf hasPanel {
+      description = "nixel virtual panel";
+      wantedBy = [ "multi-user.target" ];
+      before = [ "nixel-safety.service" ];
+      serviceConfig = hardening // {
+        Type = "exec";
+        Restart = "on-failure";
+        User = "nixel-safety";
+        Group = "nixel-safety";
+        RuntimeDirectory = "nixel-virtual-panel";
+        ExecStart = utils.escapeSystemdExecArgs (
+          [
+            (lib.getExe' cfg.package "nixel-virtual-panel")
+            "--socket"
+            panel
+          ]
+          ++ lib.optionals cfg.processor [
+            "--thermal"
+            thermal
+          ]
+        );
+
+        # Hardware does not wait for a program: its relay runs just above the safety daemon.
+        RestrictRealtime = false;
+        LimitRTPRIO = 20;
+        SystemCallFilter = hardening.SystemCallFilter ++ [ "sched_setscheduler" ];
+      };
+    };
 
     systemd.services.nixel-virtual-scanner = lib.mkIf (daq != null) {
       description = "nixel virtual scanner";

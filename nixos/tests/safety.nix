@@ -24,8 +24,9 @@
         assert status()["state"] == "FAULT", status()
         assert not any(status()["outputs"].values()), status()
 
-    with subtest("it runs in real time"):
+    with subtest("it runs in real time and in locked memory"):
         machine.succeed("grep -q '\"realtime\": *true' /var/lib/nixel-safety/events.jsonl")
+        machine.succeed("grep -q '\"locked\": *true' /var/lib/nixel-safety/events.jsonl")
 
     with subtest("operators arm, visitors do not, and anyone may stop"):
         machine.wait_until_succeeds("runuser -u operator -- nixel-safety reset")

@@ -60,6 +60,7 @@ buildPythonPackage (
     pytestFlags = [
       "--import-mode=importlib"
       "--timeout=300"
+      "--override-ini=pythonpath=tests"
     ]
     ++ pytestFlags;
     # What is tested is what was installed. A Unix socket's path is short (107 bytes), and a build folder may not be.

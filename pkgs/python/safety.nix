@@ -1,6 +1,8 @@
 {
   callPackage,
+  gpiozero,
   hypothesis,
+  lgpio,
   pyserial,
 }:
 
@@ -9,7 +11,15 @@ callPackage ./distribution.nix { } {
   folder = ../../services/safety;
   description = "The safety daemon of nixel, its client and its command line";
   dependencies = [ pyserial ];
-  nativeCheckInputs = [ hypothesis ];
+  # Only an instrument on a GPIO chip of the kernel's needs these; the module adds them to its daemon.
+  optional-dependencies.gpio = [
+    gpiozero
+    lgpio
+  ];
+  nativeCheckInputs = [
+    gpiozero
+    hypothesis
+  ];
   disabledTests = [
     # It reads the instruments that nixel-acquisition ships, which are no part of this source.
     "test_the_shipped_instruments_are_right"

@@ -30,7 +30,7 @@ Type=oneshot
 ExecStart=/bin/sh -c 'echo %n >> /run/restarted'
 """
 # linux/capability.h
-CAPABILITIES = {"CAP_SYS_RESOURCE": 24, "CAP_SYS_NICE": 23}
+CAPABILITIES = {"CAP_SYS_RESOURCE": 24, "CAP_SYS_NICE": 23, "CAP_IPC_LOCK": 14}
 
 
 # What a unit has around its program, and no wall.

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import time
 
 import pytest
@@ -52,14 +53,18 @@ def test_a_daemon_that_stands_still_is_ended_and_comes_up_latched(instrument):
 
 @pytest.fixture
 def realtime(instrument, capsys):
-    """The daemon, started with the right to real time that its unit's LimitRTPRIO= gives it, or a stand-in for it."""
+    """The daemon, started with the rights that its unit's LimitRTPRIO= and LimitMEMLOCK= give it, or stand-ins."""
     folder = f"/run/systemd/system/{SAFETY}.d"
     if not instrument.may("CAP_SYS_RESOURCE"):
-        if not instrument.may("CAP_SYS_NICE"):
-            pytest.skip("the safety daemon in real time: this machine lets no container have CAP_SYS_NICE")
+        wanted = ("CAP_SYS_NICE", "CAP_IPC_LOCK")
+        if not all(instrument.may(capability) for capability in wanted):
+            why = f"this machine lets no container have {' and '.join(wanted)}"
+            pytest.skip(f"the safety daemon in real time and with locked memory: {why}")
         with capsys.disabled():
-            print("\n  nobody here may raise LimitRTPRIO=: for this test CAP_SYS_NICE stands in for it")
-        right = "[Service]\nCapabilityBoundingSet=CAP_SYS_NICE\nAmbientCapabilities=CAP_SYS_NICE\n"
+            what = f"LimitRTPRIO= and LimitMEMLOCK=: for this test {' and '.join(wanted)} stand in for them"
+            print(f"\n  nobody here may raise {what}")
+        rights = " ".join(wanted)
+        right = f"[Service]\nCapabilityBoundingSet={rights}\nAmbientCapabilities={rights}\n"
         instrument.machine.write(f"{folder}/realtime.conf", right)
         instrument.machine.run("systemctl daemon-reload")
     instrument.machine.run(f"systemctl restart {SAFETY}")
@@ -67,10 +72,17 @@ def realtime(instrument, capsys):
     instrument.machine.run(f"rm -rf {folder} && systemctl daemon-reload && systemctl restart {SAFETY}")
 
 
-def test_it_runs_in_real_time_behind_its_walls(instrument, realtime):
+def test_it_runs_in_real_time_and_in_locked_memory_behind_its_walls(instrument, realtime):
     events = instrument.machine.read("/var/lib/nixel-safety/events.jsonl").splitlines()
     last = [event for event in map(json.loads, events) if event["kind"] == "start"][-1]
     assert last["details"]["realtime"] is True
+    assert last["details"]["locked"] is True
     process = instrument.show(SAFETY, "MainPID")
     threads = instrument.machine.run(f"ps -L -o cls=,rtprio= {process}").split("\n")
     assert {tuple(each.split()) for each in threads if each} == {("RR", "10")}
+    memory = re.findall(
+        r"^Vm(RSS|Lck):\s*(\d+) kB$", instrument.machine.read(f"/proc/{process}/status"), re.MULTILINE
+    )
+    kept = {name: int(size) * 1024 for name, size in memory}
+    assert kept["Lck"] >= kept["RSS"] > 0
+    assert kept["RSS"] <= 30 * 2**20

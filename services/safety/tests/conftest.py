@@ -41,6 +41,8 @@ source = "analog:0"
 unit = "degC"
 warn = "50 degC"
 trip = "60 degC"
+sensor = "pt1000-class-b"
+part = "insulation-class-f"
 max_age = "400 ms"
 
 [safety.interlocks.emergency-stop]
@@ -65,6 +67,7 @@ class Unit:
         self.digital = ["1", "1"]
         self.banner = "SURVBOX:3"
         self.silent = False
+        self.watchdog = WATCHDOG
         self.relay = False
         self.watched = True
         self.fed = 0.0
@@ -102,7 +105,7 @@ class Unit:
                     if not self.silent:
                         os.write(self._master, f"{reply}#".encode())
             # After what has come in, so that being held up ourselves does not look like a silent daemon.
-            if self.watched and self.relay and now - self.fed > WATCHDOG:
+            if self.watched and self.relay and now - self.fed > self.watchdog:
                 self._switch(False, "watchdog")
         self._switch(False, "unplugged")
         os.close(self._slave)

@@ -25,9 +25,9 @@ def test_walks_an_instrument_through_its_states(daemon, unit):
         assert (done.returncode, done.stderr) == (0, ""), done
         return done.stdout
 
-    assert "A fault is latched since 2" in say("explain")
+    assert "a fault since 2" in say("explain")
     assert say("reset") == "no fault is latched\n"
-    assert "Nothing is on; last reason: the fault was reset." in say("explain")
+    assert "amplifier is off because the fault was reset;" in say("explain")
     assert say("arm") == "armed\n"
     with daemon.client.lease("a scan") as lease:
         lease.enable("amplifier")
@@ -36,7 +36,7 @@ def test_walks_an_instrument_through_its_states(daemon, unit):
         assert "amplifier                ON" in shown
         assert "25 degC" in shown
         assert "a scan," in shown
-        assert "On: amplifier" in say("explain")
+        assert "amplifier is on, enabled by 'a scan'" in say("explain")
         assert say("stop", "--reason", "tea") == "stopped: everything is off\n"
     status = json.loads(say("status", "--json"))
     assert (status["state"], status["outputs"]) == ("SAFE", {"amplifier": False})
@@ -46,7 +46,7 @@ def test_walks_an_instrument_through_its_states(daemon, unit):
 def test_watch_follows_until_interrupted(daemon):
     command = [sys.executable, "-m", "nixel.safety", "--socket", str(daemon.socket), "watch"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout.readline().startswith("FAULT")
+    assert "FAULT" in process.stdout.readline()
     time.sleep(0.2)
     process.send_signal(2)
     _, errors = process.communicate(timeout=5)

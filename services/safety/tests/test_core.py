@@ -235,7 +235,7 @@ def test_a_limit_trips_at_its_level_not_beyond_it(value, healthy, warning):
 @pytest.mark.parametrize(("value", "healthy"), [(2.01, True), (2.0, False), (0.0, False)])
 def test_a_lower_limit_trips_below(value, healthy):
     flow = Limit("flow", "analog:0", "l/min", 2.0, 0.15, direction=Direction.BELOW, message="no coolant")
-    config = replace(CONFIG, interlocks=(flow, STOP_CHAIN))
+    config = replace(CONFIG, interlocks=(flow,), outputs=(Output("amplifier", "ac", ("flow",)),))
     _, outputs, _ = step(config, STATES[Mode.SAFE], Inputs(readings(analog_0=Reading(value, NOW))), NOW)
     assert outputs.verdicts[0].healthy == healthy
     if not healthy:

@@ -216,7 +216,10 @@ def varlinkctl():
     if here:
         yield [here]
         return
-    done = subprocess.run([ROOT / "tools" / "containers"], capture_output=True, text=True, check=False)
+    machines = ROOT / "tools" / "containers"
+    if not machines.exists():
+        pytest.skip("no varlinkctl on this machine, and outside the workspace no test machines either")
+    done = subprocess.run([machines], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         words = done.stderr.strip().splitlines() or ["tools/containers failed"]
         pytest.skip(

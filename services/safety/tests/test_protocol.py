@@ -8,7 +8,8 @@ import socket
 import pytest
 
 from nixel.safety import model, protocol
-from nixel.safety.permissions import Peer, Policy, identify, refusal
+from nixel.safety.permissions import Names, Peer, Policy, identify, refusal
+from nixel.safety.proof import Prove
 from nixel.safety.protocol import Call, CallError
 
 
@@ -72,6 +73,11 @@ def test_each_method_becomes_its_request():
     assert request("Stop", reason="smoke") == model.Stop(3, 8, "smoke", "user 5, process 6")
     assert request("Stop") == model.Stop(3, 8, "no reason given", "user 5, process 6")
     assert request("Reset") == model.Reset(3, 8)
+    by = "user 5, process 6"
+    wanted = {"interlock": "bore", "duration_ms": 60_000, "reason": "phantom"}
+    assert request("Bypass", **wanted) == model.Bypass(3, 8, "bore", 60.0, by, "phantom")
+    assert request("EndBypass", interlock="bore") == model.EndBypass(3, 8, "bore")
+    assert request("Prove", output="amplifier") == Prove(3, 8, "amplifier", by)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +94,13 @@ def test_each_method_becomes_its_request():
         ("AcquireLease", {"name": "x", "duration_ms": 0}, "duration_ms"),
         ("AcquireLease", {"name": "x", "duration_ms": 10**400}, "duration_ms"),
         ("Reset", {"hard": True}, "hard"),
+        ("Bypass", {"interlock": "bore", "duration_ms": 1000}, "reason"),
+        ("Bypass", {"interlock": "bore", "duration_ms": 1000, "reason": ""}, "reason"),
+        ("Bypass", {"interlock": "bore", "reason": "phantom"}, "duration_ms"),
+        ("Bypass", {"interlock": "bore", "reason": "phantom", "duration_ms": 10**8}, "duration_ms"),
+        ("Bypass", {"interlock": "bore", "reason": "x", "duration_ms": 1000, "by": "the king"}, "by"),
+        ("EndBypass", {}, "interlock"),
+        ("Prove", {}, "output"),
     ],
 )
 def test_a_wrong_parameter_is_named(method, parameters, name):
@@ -115,7 +128,7 @@ def test_a_stop_is_never_refused_however_it_is_worded(parameters, reason):
 
 def test_a_method_that_does_not_exist_is_named():
     with pytest.raises(CallError) as caught:
-        request("Bypass")
+        request("Energise")
     assert caught.value.error == "org.varlink.service.MethodNotFound"
 
 
@@ -123,7 +136,18 @@ def test_a_method_that_does_not_exist_is_named():
 
 POLICY = Policy(uid=990, group=991, group_name="nixel-operator")
 ANYONE = ["Status", "Subscribe", "Stop"]
-OPERATORS = ["AcquireLease", "RenewLease", "ReleaseLease", "Arm", "Enable", "Disable", "Reset"]
+OPERATORS = [
+    "AcquireLease",
+    "RenewLease",
+    "ReleaseLease",
+    "Arm",
+    "Enable",
+    "Disable",
+    "Reset",
+    "Bypass",
+    "EndBypass",
+    "Prove",
+]
 
 
 @pytest.mark.parametrize("method", ANYONE + OPERATORS)
@@ -168,3 +192,18 @@ def test_a_kernel_that_tells_no_groups_leaves_the_first_one():
             return (7).to_bytes(4, "little") + (1000).to_bytes(4, "little") + (100).to_bytes(4, "little")
 
     assert identify(Old()) == Peer(7, 1000, frozenset({100}))
+
+
+def test_a_user_is_named_as_this_machines_own_table_names_it(tmp_path):
+    table = tmp_path / "passwd"
+    table.write_text(
+        "root:x:0:0::/root:/bin/sh\nanna:x:1000:100::/:/bin/sh\nalias:x:1000:100::/:\nspoilt\na:b:c\n"
+    )
+    names, anna = Names(table), Peer(42, 1000, frozenset())
+    assert names.who(anna) == "anna (user 1000, process 42)"
+    assert names.who(Peer(42, 1001, frozenset())) == "user 1001, process 42"
+    table.write_text("berta:x:1000:100::/:/bin/sh\n")
+    os.utime(table, ns=(1, 1))
+    assert names.who(anna) == "berta (user 1000, process 42)", "read again when it changes"
+    table.unlink()
+    assert names.who(anna) == "user 1000, process 42", "never a name that may be another's by now"

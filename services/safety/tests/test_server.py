@@ -74,7 +74,7 @@ def test_is_answered_with_the_terminator_that_was_used(typed, end):
     assert set(answer) == {"parameters"}
     assert set(answer["parameters"]) == {
         *("state", "outputs", "interlocks", "lease", "first_cause", "causes", "off_reason", "simulated"),
-        *("ticks", "missed_deadlines", "what_to_do"),
+        *("ticks", "missed_deadlines", "what_to_do", "bypasses", "proofs"),
     }
     assert line.received == b""
 
@@ -438,5 +438,5 @@ def test_a_name_that_cannot_be_shown_is_refused_in_a_sentence(daemon):
 
 
 def test_a_status_of_another_version_is_said():
-    with pytest.raises(SafetyError, match=r"'causes'.*another version"):
+    with pytest.raises(SafetyError, match="lacks 'lease'; it is of another version"):
         parse_status({})

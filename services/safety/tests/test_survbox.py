@@ -31,6 +31,7 @@ def polled_link(now: float = 0.0) -> Link:
         (b"!GET:DIGITAL*#", b"DIGITAL:1;0#"),
         (b"!GET:ANALOG*#", b"ANALOG:25.5;24#"),
         (b"!GET:DIGITAL*#", b"DIGITAL:1;0#"),
+        (b"!GET:ANALOG*#", b"ANALOG:25.5;24#"),
         (b"!GET:STATUS*#", b"STATUS:AC=0;WD=1#"),
     ]:
         assert link.poll(now) == request
@@ -61,14 +62,35 @@ def test_polls_at_the_idle_pace_and_faster_while_permitted():
     assert link.poll(0.01) == b"!GET:DIGITAL*#"
 
 
-def test_contacts_are_asked_every_time_and_the_rest_takes_turns():
+def test_contacts_and_currents_are_asked_every_time_and_the_relay_every_other():
     link = polled_link()
-    asked = []
-    for step in range(1, 9):
-        frames = link.poll((step + 1) // 2 * 0.041)
-        asked.append(frames)
+    rounds = []
+    for step in range(1, 5):
+        rounds.append(b"")
+        while frames := link.poll(step * 0.041):
+            rounds[-1] += frames
+            answer_all(link, frames)
+    every = b"!GET:DIGITAL*#!GET:ANALOG*#"
+    assert rounds == [every, every + b"!GET:STATUS*#"] * 2
+
+
+def test_the_replies_are_there_shortly_before_the_next_tick():
+    link = polled_link()
+    assert link.poll(0.0) == b""
+    waits = []  # from the last reply of a round to the next tick
+    for beat in range(1, 60):
+        tick = beat * TIMING.active
+        link.demand(Demand(permitted=True, beats=beat))
+        frames, replied = b"", -math.inf
+        for step in range(20):
+            now = tick + step * 0.0005
+            # The unit takes half a millisecond for an answer.
+            if any(command in (b"ANALOG", b"STATUS") for command in answer_all(link, frames)):
+                replied = now
+            frames = link.poll(now)
         answer_all(link, frames)
-    assert b"".join(asked) == 2 * b"!GET:DIGITAL*#!GET:ANALOG*#!GET:DIGITAL*#!GET:STATUS*#"
+        waits.append(tick + TIMING.active - replied)
+    assert all(0.001 <= wait <= 0.0045 for wait in waits[10:]), waits
 
 
 def answer_all(link: Link, frames: bytes) -> list[bytes]:
@@ -154,8 +176,10 @@ def test_feeds_when_the_heartbeat_toggled_and_not_more_often_than_needed():
 def test_wakes_in_time_for_the_next_feed():
     link = energised_link()
     link.demand(Demand(on=True, permitted=True, beats=2))
-    assert link.next_time(0.001) == pytest.approx(0.009)  # the next poll, at the active pace
+    assert 0.005 <= link.next_time(0.001) <= 0.009  # the next poll, in time for the next tick
     link.timing = replace(TIMING, active=0.5)
+    link.demand(Demand(on=True, permitted=True, beats=3))
+    assert link.poll(0.001) == b""
     assert link.next_time(0.001) == pytest.approx(0.019)  # the next feed
 
 
@@ -189,10 +213,9 @@ def test_a_field_that_makes_no_sense_is_no_reading_of_that_channel_alone():
     assert link.readings["analog:0"].value is None
     assert math.isnan(link.readings["analog:1"].value)
     assert link.readings["analog:2"].value == 3.0
-    link.poll(0.0)
-    link.feed(b"DIGITAL:1#")
-    link.poll(0.0)
-    link.feed(b"STATUS:WD=1#")
+    for reply in (b"DIGITAL:1#", b"ANALOG:1#", b"STATUS:WD=1#"):
+        link.poll(0.0)
+        link.feed(reply)
     assert link.readings["readback:ac"].value is None
 
 
@@ -223,9 +246,11 @@ def test_an_acknowledgement_must_be_one():
 
 def test_a_relay_that_nothing_would_drop_is_not_accepted():
     link = polled_link()
-    for now, reply in [(0.04, b"DIGITAL:1#"), (0.04, b"ANALOG:1#"), (0.08, b"DIGITAL:1#")]:
-        link.poll(now)
-        link.feed(reply)
+    for now in (0.04, 0.08):
+        for reply in (b"DIGITAL:1#", b"ANALOG:1#"):
+            link.poll(now)
+            link.feed(reply)
+        assert now == 0.08 or link.poll(now) == b""
     assert link.poll(0.08) == b"!GET:STATUS*#"
     with pytest.raises(LinkError, match="watchdog off"):
         link.feed(b"STATUS:AC=1;WD=0#")

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from nixel.safety.survbox import Demand, Timing
+from nixel.safety.survbox import Timing
 from nixel.safety.surveillance import Surveillance
+from nixel.safety.units import Command
 
 TIMING = Timing(reply=0.15)
 
@@ -90,7 +91,7 @@ def test_a_silent_unit_is_a_fault_and_its_old_readings_stay_old(unit, talk):
 def test_closing_switches_the_relay_off_first(unit, talk):
     surveillance = talk(unit.path)
     wait_until(lambda: surveillance.view.readings)
-    surveillance.demand(Demand(on=True, permitted=True, beats=1))
+    surveillance.command(Command(frozenset({"ac"}), permitted=True, beats=1))
     wait_until(lambda: unit.relay)
     surveillance.close(1.0)
     wait_until(lambda: not unit.relay)
@@ -100,7 +101,7 @@ def test_closing_switches_the_relay_off_first(unit, talk):
 def test_a_unit_that_refuses_loses_its_relay_before_the_line_is_left(unit, talk):
     surveillance = talk(unit.path)
     wait_until(lambda: surveillance.view.readings)
-    surveillance.demand(Demand(on=True, permitted=True, beats=1))
+    surveillance.command(Command(frozenset({"ac"}), permitted=True, beats=1))
     wait_until(lambda: unit.relay)
     unit.watched = False  # then STATUS says WD=0 with AC=1, which the link does not accept
     wait_until(lambda: not unit.relay)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from nixel.acquisition.instrument import load_instrument
 from nixel.acquisition.virtual import signal
 from nixel.acquisition.virtual.scpi import Interpreter, ScpiError
+from nixel.acquisition.virtual.sensors import ANALOG, CHAIN, Sensors
 from nixel.acquisition.virtual.surveillance import SurveillanceUnit
 from nixel.acquisition.virtual.thermal import Coil
 from nixel.acquisition.wire import HEADER_SIZE, ChunkHeader, Status, WireError
@@ -32,13 +33,44 @@ def test_the_default_coil_warms_by_a_few_kelvin_in_ten_seconds():
     assert 2.0 < coil.temperature(10.0) - coil.temperature(0.0) < 4.0
 
 
+def test_a_coil_without_coolant_warms_at_first_alike_and_then_four_times_as_far():
+    coils = Coil(0.0), Coil(0.0)
+    coils[1].set_resistance(4.0, 0.0)
+    for coil in coils:
+        coil.set_power(1.0, 0.0)
+    cooled, uncooled = ([coil.temperature(time) - 22.0 for time in (0.1, 1e6)] for coil in coils)
+    assert uncooled[0] == pytest.approx(cooled[0], rel=1e-3)
+    assert uncooled[1] == pytest.approx(4.0 * cooled[1])
+    # The coolant's coming back changes how it goes on, not how warm it is.
+    before = coils[1].temperature(50.0)
+    coils[1].set_resistance(1.0, 50.0)
+    assert coils[1].temperature(50.0) == before
+
+
+def test_the_sensors_follow_the_transmission():
+    now = 0.0
+    sensors = Sensors(lambda: now)
+    cold = dict(zip(ANALOG, sensors.analog(), strict=True))
+    sensors.transmit(1.0, [30.0, 25.0])
+    now = 60.0
+    warm = dict(zip(ANALOG, sensors.analog(), strict=True))
+    assert (warm["current-x"], warm["current-y"]) == (30.0, 25.0)
+    for name in ("coil", "amplifier"):
+        assert warm[f"{name}-1"] - cold[f"{name}-1"] > 5.0
+        assert warm[f"{name}-1"] == pytest.approx(warm[f"{name}-2"], abs=0.5)
+    sensors.transmit(0.0, [])
+    now = 6000.0
+    rested = dict(zip(ANALOG, sensors.analog(), strict=True))
+    assert rested == pytest.approx(cold, abs=0.2)
+
+
 REQUESTS = ["ENABLE:AC", "DISABLE:AC", "ENABLE:WD", "DISABLE:WD", "RESET:WD", "pull", "close"]
 
 
 class Gate:
     def __init__(self):
         self.moves = []
-        self.unit = SurveillanceUnit(lambda on, reason: self.moves.append((on, reason)), lambda: (22.0, 0.0))
+        self.unit = SurveillanceUnit(lambda on, reason: self.moves.append((on, reason)), Sensors(lambda: 0.0))
 
     def open(self, now):
         for request in ("ENABLE:WD", "RESET:WD", "ENABLE:AC"):
@@ -58,7 +90,7 @@ def test_the_gate_closes_by_itself_100_ms_after_the_last_meal():
 @pytest.mark.parametrize(
     ("act", "reason"),
     [
-        (lambda unit: unit.set_emergency_stop(True), "the emergency stop was pulled"),
+        (lambda unit: unit.set_contacts(CHAIN[:1], False), "the emergency stop was pulled"),
         (lambda unit: unit.answer("DISABLE:AC", 0.01), "the safety output was disabled"),
         (lambda unit: unit.answer("DISABLE:WD", 0.01), "the watchdog was disabled"),
     ],
@@ -86,7 +118,7 @@ def test_the_gate_is_never_open_with_a_broken_chain_or_a_starved_watchdog(steps)
         now += wait
         if request in ("pull", "close"):
             closed = request == "close"
-            gate.unit.set_emergency_stop(not closed)
+            gate.unit.set_contacts(CHAIN, closed)
         else:
             gate.unit.answer(request, now)
         if request == "RESET:WD":

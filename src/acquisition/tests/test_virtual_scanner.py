@@ -1,5 +1,6 @@
 """The virtual scanner as a process, over its own wires."""
 
+import math
 import os
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from nixel.acquisition.adapters.scpi import ScpiConnection
 from nixel.acquisition.adapters.scpi_daq import ScpiDaqAdapter
 from nixel.acquisition.adapters.scpi_robot import ScpiRobotAdapter
 from nixel.acquisition.devices import Daq, DeviceError, Robot
+from nixel.acquisition.virtual.sensors import ANALOG, DIGITAL
 
 PERIOD, CHANNELS = 1632, 2
 NOISE = 4.0  # codes, as nixel.acquisition.virtual.signal says
@@ -25,6 +27,10 @@ def daq(scanner):
     adapter.open()
     yield adapter
     adapter.close()
+
+
+def analog(scanner):
+    return [float(value) for value in scanner.line.ask("GET:ANALOG")[len("ANALOG:") : -1].split(";")]
 
 
 @pytest.fixture
@@ -50,16 +56,18 @@ def test_transmitting_is_refused_while_the_safety_output_is_off(scanner, daq):
     assert not daq.ready()
     with pytest.raises(DeviceError, match="the amplifier is off: the safety output is not enabled"):
         daq.transmit(True)
-    assert scanner.line.ask("GET:ANALOG").endswith(";0.000#")
+    assert scanner.line.ask("GET:ANALOG").endswith(";0.000;0.000#")
 
 
 def test_the_surveillance_line_speaks_its_protocol(scanner):
     line = scanner.line
     assert line.ask("VERSION") == "SURVBOX:3#"
-    assert line.ask("GET:DIGITAL") == "DIGITAL:1;1#"
-    temperature, current = line.ask("GET:ANALOG").removeprefix("ANALOG:").removesuffix("#").split(";")
-    assert float(temperature) == pytest.approx(22.0, abs=0.5)
-    assert float(current) == 0.0
+    assert line.ask("GET:DIGITAL")[:-2] == "DIGITAL:1;1;1;1;1;"
+    measured = dict(zip(ANALOG, analog(scanner), strict=True))
+    assert measured["coil-1"] == pytest.approx(22.0, abs=0.5)
+    assert measured["amplifier-1"] == pytest.approx(measured["amplifier-2"], abs=0.5)
+    assert measured["flow"] > 3.0
+    assert measured["current-x"] == measured["current-y"] == 0.0
     assert line.ask("NONSENSE") == "NAK:unknown command#"
     assert line.send(b"garbage#") == "NAK:syntax#"
     assert line.send(b"half a !VERS!VERSION*#") == "SURVBOX:3#"
@@ -106,7 +114,7 @@ def test_the_emergency_stop_ends_the_stream_at_once(scanner, energised):
         with pytest.raises(DeviceError, match="the emergency stop was pulled"):
             for _ in energised.stream(0, 10_000 * PERIOD, PERIOD):
                 pass
-        assert scanner.line.ask("GET:DIGITAL") == "DIGITAL:0;1#"
+        assert scanner.line.ask("GET:DIGITAL").startswith("DIGITAL:0;0;1;")
         assert scanner.line.ask("ENABLE:AC") == "NAK:the emergency stop is pulled#"
         other.command("SIMulation:ESTOP 0")
 
@@ -326,17 +334,58 @@ def test_the_clock_moves_with_samples_and_moves_only(daq):
 
 def test_the_coil_warms_while_transmitting(scanner, energised):
     def temperature():
-        return float(scanner.line.ask("GET:ANALOG")[7:].split(";")[0])
+        return analog(scanner)[ANALOG.index("coil-1")]
 
     energised.control.command("SIMulation:TEMPerature 22")
     energised.start()
     energised.transmit(True)
     time.sleep(1.0)
     warm = temperature()
-    assert float(scanner.line.ask("GET:ANALOG").removesuffix("#").split(";")[1]) == pytest.approx(30.0)
+    assert analog(scanner)[-2:] == pytest.approx([30.0, 30.0])  # 12 mT at 0.4 mT/A
     assert 22.1 < warm < 23.0  # 30 K (1 - exp(-1 s / 100 s)) = 0.3 K
     energised.control.command("SIMulation:TEMPerature 65")
     assert temperature() == pytest.approx(65, abs=0.1)
+
+
+def digital(scanner):
+    return dict(zip(DIGITAL, scanner.line.ask("GET:DIGITAL")[len("DIGITAL:") : -1].split(";"), strict=True))
+
+
+def test_a_hand_at_the_front_panel_breaks_freezes_and_restores_a_sensor(scanner, daq):
+    flow = ANALOG.index("flow")
+    daq.control.command("SIMulation:SENSor flow,BREAK")
+    assert math.isnan(analog(scanner)[flow])
+    daq.control.command("SIMulation:SENSor flow,FREEZE")
+    assert len({analog(scanner)[flow] for _ in range(20)}) == 1
+    daq.control.command("SIMulation:SENSor flow,1.5")
+    assert analog(scanner)[flow] == 1.5
+    daq.control.command("SIMulation:SENSor flow,RESTORE")
+    assert len({analog(scanner)[flow] for _ in range(20)}) > 1
+    for wrong in ("flow,NAN", "flow,hot", "bogus,BREAK"):
+        with pytest.raises(DeviceError, match="expected"):
+            daq.control.command(f"SIMulation:SENSor {wrong}")
+
+
+def test_a_hand_at_the_front_panel_opens_contacts_and_stops_coolant_and_heartbeat(scanner, daq):
+    def beats():
+        return len({digital(scanner)["heartbeat"] for _ in range(8) if time.sleep(0.05) is None}) == 2
+
+    for name in ("door", "bore", "amplifier", "emergency-stop-2"):
+        daq.control.command(f"SIMulation:CONTact {name},OFF")
+        assert [
+            other for other, closed in digital(scanner).items() if closed == "0" and other != "heartbeat"
+        ] == [name]
+        daq.control.command(f"SIMulation:CONTact {name},ON")
+    with pytest.raises(DeviceError, match="emergency-stop-1, emergency-stop-2, bore, door"):
+        daq.control.command("SIMulation:CONTact window,OFF")
+    daq.control.command("SIMulation:COOLant OFF")
+    assert abs(analog(scanner)[ANALOG.index("flow")]) < 0.1
+    daq.control.command("SIMulation:COOLant ON")
+    assert beats()
+    daq.control.command("SIMulation:HEARtbeat OFF")
+    time.sleep(0.15)
+    assert not beats()
+    daq.control.command("SIMulation:HEARtbeat ON")
 
 
 def run(*arguments):

@@ -1,4 +1,4 @@
-"""A simulated scanner and its safety daemon, in processes of their own, wired as the real ones would be."""
+"""A simulated instrument and its safety daemon, in processes of their own, wired as the real ones would be."""
 
 import json
 import shutil
@@ -32,6 +32,8 @@ class VirtualBench:
         With the addresses at which this bench is reached.
     safety : SafetyClient
     safety_socket : Path
+    panel : Path
+        The socket of a microscope's panel; a scanner has none.
     runtime : Path
         A folder that is gone afterwards.
     """
@@ -46,27 +48,17 @@ class VirtualBench:
             # Short, because a Unix socket's path may have about 100 characters.
             self.runtime = Path(tempfile.mkdtemp(prefix="nixel-"))
             stack.callback(shutil.rmtree, self.runtime, ignore_errors=True)
-            surveillance = self.runtime / "surveillance"
             self.safety_socket = self.runtime / "safety.sock"
-            scanner = Child(
-                "virtual scanner",
-                "nixel.acquisition.virtual.scanner",
-                [
-                    *("--instrument", self._name, "--control", "127.0.0.1:0", "--data", "127.0.0.1:0"),
-                    *("--surveillance-link", str(surveillance)),
-                ],
-                log=self.runtime / "scanner.log",
-            )
-            self.add(stack.enter_context(scanner))
-            wires = json.loads(scanner.first_line())
-            self.endpoints = {"daq.control": wires["control"], "daq.data": wires["data"]}
-            self.instrument = load_instrument(self._name).with_endpoints(self.endpoints)
+            self.endpoints: dict[str, str] = {}
+            shipped = load_instrument(self._name)
+            wires = self._panel(stack) if shipped.scanner is None else self._scanner(stack)
+            self.instrument = shipped.with_endpoints(self.endpoints)
             daemon = Child(
                 "safety daemon",
                 "nixel.safety.daemon",
                 [
                     *("--instrument", str(path_of(self._name)), "--socket", str(self.safety_socket)),
-                    *("--surveillance", str(surveillance), "--operator-group", ""),
+                    *("--operator-group", "", *wires),
                 ],
                 log=self.runtime / "safety.log",
             )
@@ -80,6 +72,34 @@ class VirtualBench:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def _scanner(self, stack: ExitStack) -> list[str]:
+        surveillance = self.runtime / "surveillance"
+        scanner = Child(
+            "virtual scanner",
+            "nixel.acquisition.virtual.scanner",
+            [
+                *("--instrument", self._name, "--control", "127.0.0.1:0", "--data", "127.0.0.1:0"),
+                *("--surveillance-link", str(surveillance)),
+            ],
+            log=self.runtime / "scanner.log",
+        )
+        self.add(stack.enter_context(scanner))
+        wires = json.loads(scanner.first_line())
+        self.endpoints = {"daq.control": wires["control"], "daq.data": wires["data"]}
+        return ["--surveillance", str(surveillance)]
+
+    def _panel(self, stack: ExitStack) -> list[str]:
+        self.panel, thermal = self.runtime / "panel", self.runtime / "thermal"
+        panel = Child(
+            "virtual panel",
+            "nixel.acquisition.virtual.panel_server",
+            ["--socket", str(self.panel), "--thermal", str(thermal)],
+            log=self.runtime / "panel.log",
+        )
+        self.add(stack.enter_context(panel))
+        panel.first_line()
+        return ["--panel", str(self.panel), "--thermal", str(thermal)]
 
     def add(self, child: Child) -> None:
         """Watch over one more process."""

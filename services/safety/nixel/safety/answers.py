@@ -37,6 +37,7 @@ class Interlock:
     unit: str | None
     age_s: float | None
     message: str
+    bypassed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,36 @@ class LeaseInfo:
 
     holder: str
     remaining_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bypassed:
+    """An interlock that forbids nothing for `remaining_s` more, because `by` said so for `reason`."""
+
+    interlock: str
+    by: str
+    reason: str
+    remaining_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The last proof that an output's relay drops when the charge pump stops.
+
+    `result` is never, running, passed, failed or inconclusive; `time`, `passed` (when one last was) and `due` (when
+    the next one is, if an interval is stated) are ISO 8601 in UTC; `took_ms` is `None` if it did not drop.
+    """
+
+    output: str
+    result: str
+    time: str | None
+    by: str | None
+    took_ms: float | None
+    allowed_ms: float
+    passed: str | None
+    due: str | None
+    overdue: bool
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +111,10 @@ class Status:
         Counted since the daemon started.
     what_to_do
         A sentence.
+    bypasses
+        The interlocks that are bypassed.
+    proofs
+        The last proof of each output.
     """
 
     state: str
@@ -93,6 +128,8 @@ class Status:
     ticks: int
     missed_deadlines: int
     what_to_do: str
+    bypasses: tuple[Bypassed, ...] = ()
+    proofs: tuple[Proof, ...] = ()
 
 
 def parse_status(parameters: Mapping[str, Any]) -> Status:
@@ -111,23 +148,52 @@ def parse_status(parameters: Mapping[str, Any]) -> Status:
     Raises
     ------
     SafetyError
-        If something that we need is missing: the daemon and this program are of different versions.
+        If something that we need is missing or of another kind: the daemon and this program are of different
+        versions, or it is no safety daemon.
     """
     try:
-        causes = tuple(_pick(Cause, cause) for cause in parameters["causes"])
         lease, first = parameters["lease"], parameters["first_cause"]
-        given = {name: parameters[name] for name in Status.__dataclass_fields__}
+        outputs = {str(name): on for name, on in parameters["outputs"].items() if _fits(on, "bool")}
+        made = {
+            "causes": tuple(_pick(Cause, cause) for cause in parameters["causes"]),
+            "lease": None if lease is None else _pick(LeaseInfo, lease),
+            "bypasses": tuple(_pick(Bypassed, bypassed) for bypassed in parameters["bypasses"]),
+            "proofs": tuple(_pick(Proof, proof) for proof in parameters["proofs"]),
+            "first_cause": None if first is None else _pick(Cause, first),
+            "interlocks": tuple(_pick(Interlock, interlock) for interlock in parameters["interlocks"]),
+            "outputs": outputs,
+        }
+        status: Status = _pick(Status, {**parameters, **made}, made)
     except KeyError as error:
-        msg = (
-            f"the safety daemon's status lacks {error}; it is of another version, restart it after an update"
-        )
-        raise SafetyError(msg) from error
-    given["causes"] = causes
-    given["lease"] = None if lease is None else _pick(LeaseInfo, lease)
-    given["first_cause"] = None if first is None else _pick(Cause, first)
-    given["interlocks"] = tuple(_pick(Interlock, interlock) for interlock in parameters["interlocks"])
-    return Status(**given)
+        raise SafetyError(_OTHER.format(f"lacks {error}")) from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise SafetyError(_OTHER.format(f"is not of the kind that is expected ({error})")) from error
+    return status
 
 
-def _pick(kind: Any, values: Mapping[str, Any]) -> Any:  # noqa: ANN401  any of the dataclasses above
+_OTHER = "the safety daemon's status {}; it is of another version, restart it after an update"
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "str": str,
+    "bool": bool,
+    "int": int,
+    "float": (int, float),
+    "None": type(None),
+}
+
+
+def _pick(kind: Any, values: Mapping[str, Any], made: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
+    """Make any of the dataclasses above; what is not `made` already is held against its annotation."""
+    for name, described in kind.__dataclass_fields__.items():
+        if name not in (made or {}):
+            _fits(values[name], described.type, name)
     return kind(**{name: values[name] for name in kind.__dataclass_fields__})
+
+
+def _fits(value: object, annotation: str, name: str = "an output") -> bool:
+    """Make sure that a value is of one of the kinds of an annotation such as "float | None"."""
+    for word in annotation.split(" | "):
+        # A bool is an int to Python, and to nobody else.
+        if isinstance(value, _KINDS[word]) and (word == "bool" or not isinstance(value, bool)):
+            return True
+    msg = f"{name} is {value!r}"
+    raise TypeError(msg)

@@ -11,10 +11,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from nixel.safety.answers import (
+    Bypassed,
     Cause,
     Interlock,
     LeaseInfo,
     LeaseLost,
+    Proof,
     SafetyError,
     SafetyRefused,
     SafetyUnavailable,
@@ -30,11 +32,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_SOCKET",
+    "Bypassed",
     "Cause",
     "Interlock",
     "Lease",
     "LeaseInfo",
     "LeaseLost",
+    "Proof",
     "SafetyClient",
     "SafetyError",
     "SafetyRefused",
@@ -178,6 +182,44 @@ class SafetyClient:
         """
         self._call("Stop", reason=reason)
 
+    def bypass(self, interlock: str, duration: float, reason: str) -> None:
+        """Let outputs be on although an interlock is unhealthy; it ends by itself, and with the next stop or fault.
+
+        Parameters
+        ----------
+        interlock
+            Its name in the instrument file.
+        duration
+            For how long [s]; to the millisecond.
+        reason
+            For the record.
+
+        Raises
+        ------
+        SafetyRefused
+            If this interlock may not be bypassed, or not for so long, or not now, or not by this user.
+        SafetyUnavailable
+            If no daemon answers.
+        """
+        self._call("Bypass", interlock=interlock, duration_ms=round(duration * 1e3), reason=reason)
+
+    def end_bypass(self, interlock: str) -> None:
+        """End a bypass before its time.
+
+        Parameters
+        ----------
+        interlock
+            Its name in the instrument file.
+
+        Raises
+        ------
+        SafetyRefused
+            If it is not bypassed, or this user may not.
+        SafetyUnavailable
+            If no daemon answers.
+        """
+        self._call("EndBypass", interlock=interlock)
+
     def lease(self, name: str, duration: float | None = None) -> Lease:
         """Prepare to take the lease; `with` takes it and gives it back.
 
@@ -313,6 +355,26 @@ class Lease:
         """
         self._wanted.pop(output, None)
         self._held().call("Disable", output=output)
+
+    def prove(self, output: str) -> None:
+        """Have the charge pump stopped while an output is on; how that ends is in `Status.proofs`.
+
+        Whatever the relay does, everything is off and a fault is latched afterwards.
+
+        Parameters
+        ----------
+        output
+            Its name in the instrument file; it must report that it is on.
+
+        Raises
+        ------
+        SafetyRefused
+            If it is off, or another proof is under way.
+        SafetyUnavailable
+            If the daemon has gone.
+        """
+        self._wanted.clear()  # all of it goes off now, as intended
+        self._held().call("Prove", output=output)
 
     def check(self) -> None:
         """Make sure that everything enabled through this lease is still on; costs nothing, call it often.

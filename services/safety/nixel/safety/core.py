@@ -75,7 +75,7 @@ def step(
     inputs
         What was read and asked for since.
     now
-        The time of this tick [s], never less than that of the last.
+        The time of this tick [s]; less than that of the last is a fault.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def step(
     new = replace(
         tick.state,
         on=on,
-        ticked=now,
+        ticked=max(state.last, now),
         beat=tick.state.beat != permitted,
         unhealthy=frozenset(verdict.name for verdict in verdicts if not verdict.healthy),
         warned=frozenset(verdict.name for verdict in verdicts if verdict.warning),

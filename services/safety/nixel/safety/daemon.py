@@ -23,20 +23,25 @@ from typing import TYPE_CHECKING
 from nixel.safety import __version__
 from nixel.safety.config import ConfigError, load
 from nixel.safety.core import start, step
+from nixel.safety.deadlines import Punctuality
 from nixel.safety.events import EventLog
+from nixel.safety.fitted import fitted
 from nixel.safety.model import Event, Inputs, Stop
 from nixel.safety.notify import Notifier
 from nixel.safety.permissions import Policy
+from nixel.safety.proof import Prover
+from nixel.safety.proofbook import ProofBook
+from nixel.safety.realtime import lock_memory, prefer_us
 from nixel.safety.server import Server
 from nixel.safety.status import Snapshot
-from nixel.safety.survbox import Demand, Timing
-from nixel.safety.surveillance import Surveillance
+from nixel.safety.units import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from nixel.safety.config import Instrument
     from nixel.safety.model import AnyRequest, Outputs, State
+    from nixel.safety.units import Units
 
 # Linux keeps the last byte of sun_path for the NUL.
 LONGEST_PATH = 107
@@ -53,34 +58,39 @@ class Loop:
     ----------
     instrument
         What is guarded.
-    unit, server, log, notifier
+    units, server, log, notifier
         The parts, not started yet.
     clock, sleep
         The monotonic clock and how to wait on it.
+    book
+        Keeps the proofs.
     """
 
     def __init__(
         self,
         instrument: Instrument,
-        unit: Surveillance,
+        units: Units,
         server: Server,
         log: EventLog,
         notifier: Notifier,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        book: ProofBook | None = None,
     ) -> None:
         self.instrument = instrument
         self.state: State = start(clock())
         self.ticks = 0
-        self.missed = 0
         self.ending = ""
-        self._unit = unit
+        self._units = units
         self._server = server
         self._log = log
         self._notifier = notifier
         self._clock = clock
         self._sleep = sleep
         self._beats = 0
+        self._book = ProofBook(None) if book is None else book
+        self._prover = Prover(instrument.core, self._book.load())
+        self._punctuality = Punctuality(instrument.deadlines)
         self._sinks = {output.name: output.sink for output in instrument.core.outputs}
 
     def end(self, reason: str) -> None:
@@ -104,7 +114,7 @@ class Loop:
                 now = self._clock()
             late = int((now - deadline) / period)
             if late > 0:
-                self.missed += late
+                self._punctuality.miss(late, now)
                 deadline += late * period
             self.tick()
             deadline += period
@@ -118,32 +128,36 @@ class Loop:
         extra
             Requests of our own.
         """
-        view = self._unit.view
-        faults = {"surveillance": view.fault} if view.fault else {}
-        if not self._unit.alive():
-            faults["surveillance"] = (
-                "the thread that reads the surveillance unit has ended; restart the daemon"
-            )
+        readings, faults = self._units.look()
         if not self._server.alive():
             faults["server"] = "the thread that serves the socket has ended; restart the daemon"
-        inputs = Inputs(view.readings, extra + self._server.take(), faults)
+        requests = extra + self._server.take()
         now = self._clock()
+        if late := self._punctuality.fault(now):
+            faults["deadlines"] = late
+        proof = self._prover.step(self.state, readings, self._server.take_proofs(), now, time.time())
+        inputs = Inputs(readings, requests, {**faults, **proof.faults})
         self.state, outputs, events = step(self.instrument.core, self.state, inputs, now)
-        self._command(outputs)
+        self._command(outputs, withheld=proof.withheld)
         self.ticks += 1
-        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, self.missed)
-        self._server.publish(snapshot, outputs.replies, changed=bool(events))
-        self._log.put(events)
+        missed, proofs = self._punctuality.missed, self._prover.proofs
+        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, missed, proofs)
+        events += proof.events
+        self._server.publish(snapshot, outputs.replies + proof.replies, changed=bool(events))
+        if proof.events:
+            self._book.put(proofs)
+        if events:
+            self._log.put(events)
         self._notifier.completed(now)
         for event in events:
             if event.kind == "transition":
                 self._notifier.send(f"STATUS={event.text}")
 
-    def _command(self, outputs: Outputs) -> None:
+    def _command(self, outputs: Outputs, *, withheld: bool) -> None:
         # Only here, after the whole tick has been evaluated: the heartbeat is the proof of that.
-        self._beats += outputs.permitted
-        on = any(self._sinks[name] == "ac" for name in outputs.on)
-        self._unit.demand(Demand(on, outputs.permitted, self._beats))
+        self._beats += outputs.permitted and not withheld
+        on = frozenset(self._sinks[name] for name in outputs.on)
+        self._units.command(Command(on, outputs.permitted, self._beats))
 
 
 def serve(arguments: argparse.Namespace) -> None:
@@ -161,7 +175,7 @@ def serve(arguments: argparse.Namespace) -> None:
     StartError
         If the socket, the event log or the group cannot be had.
     """
-    instrument = load(arguments.instrument)
+    instrument = load(arguments.instrument, arguments.ratings)
     policy = _policy(arguments.operator_group, instrument.operator_group)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(listen(arguments.socket, stack))
@@ -171,22 +185,24 @@ def serve(arguments: argparse.Namespace) -> None:
             what = f"the event log {arguments.events} cannot be opened: {error.strerror}"
             msg = f"{what}. Name a file in a folder that exists and that user {os.getuid()} may write to."
             raise StartError(msg) from error
-        unit = Surveillance(arguments.surveillance or instrument.path, _timing(instrument))
-        server = Server(listener, instrument, policy, __version__)
+        units = fitted(instrument, arguments.surveillance, arguments.panel, arguments.thermal)
+        server = Server(listener, instrument, policy, __version__, log.put)
         notifier = Notifier(os.environ)
-        loop = Loop(instrument, unit, server, log, notifier)
+        book = ProofBook(arguments.events and arguments.events.with_suffix(".proofs.json"))
+        loop = Loop(instrument, units, server, log, notifier, book=book)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(
                 number, lambda number, _: loop.end(f"the daemon ends ({signal.Signals(number).name})")
             )
-        realtime = prefer_us()
+        held = {"realtime": prefer_us(), "locked": lock_memory()}
         # Short turns, so that a busy thread cannot hold up the loop for longer than that.
         sys.setswitchinterval(0.0005)
         try:
             log.start()
-            unit.start()
+            book.start()
+            units.start()
             server.start()
-            log.put([Event(time.monotonic(), "start", "the safety daemon started", {"realtime": realtime})])
+            log.put([Event(time.monotonic(), "start", "the safety daemon started", held)])
             loop.tick()
             gc.collect()
             gc.freeze()
@@ -195,27 +211,35 @@ def serve(arguments: argparse.Namespace) -> None:
             loop.run()
         finally:
             notifier.send("STOPPING=1")
-            unit.close(timeout=0.5)
-            server.close(timeout=0.5)
-            log.close(timeout=1.0)
+            take_down(
+                units,
+                {
+                    "server": lambda: server.close(timeout=0.5),
+                    "book of proofs": lambda: book.close(timeout=0.5),
+                    "event log": lambda: log.close(timeout=1.0),
+                },
+            )
 
 
-def prefer_us() -> bool:
-    """Ask for realtime scheduling of this thread and of those that it starts.
+def take_down(units: Units, others: Mapping[str, Callable[[], None]]) -> None:
+    """Switch everything off and close it, whatever goes wrong on the way, and say once what did.
 
-    Without it the loop still runs, but a busy machine may make it miss deadlines and so trip.
-
-    Returns
-    -------
-    bool
-        Whether it was granted.
+    Parameters
+    ----------
+    units
+        First, for they are what is energised.
+    others
+        How to close the other parts, by name, in order.
     """
-    try:
-        # Threads of kernel drivers run at 50; we are not more important than the serial port.
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
-    except OSError:
-        return False
-    return True
+    failures = list(units.close(timeout=0.5))
+    for name, close in others.items():
+        try:
+            close()
+        except Exception as error:  # noqa: BLE001  the others must be closed whatever this is
+            failures.append(f"the {name}: {error!r}")
+    if failures:
+        what = "; ".join(failures)
+        print(f"nixel-safetyd: not everything could be switched off and closed: {what}", file=sys.stderr)
 
 
 def listen(path: Path, stack: contextlib.ExitStack) -> socket.socket:
@@ -286,15 +310,6 @@ def _policy(asked: str | None, configured: str) -> Policy:
         return Policy(os.getuid(), None, "")
 
 
-def _timing(instrument: Instrument) -> Timing:
-    core = instrument.core
-    shortest = min(
-        *(interlock.max_age for interlock in core.interlocks),
-        *(output.readback_within for output in core.outputs),
-    )
-    return Timing(reply=shortest, active=core.period, idle=max(core.period, shortest / 4))
-
-
 def parser() -> argparse.ArgumentParser:
     """Describe the command line.
 
@@ -311,12 +326,29 @@ def parser() -> argparse.ArgumentParser:
         "--instrument", type=Path, required=True, metavar="FILE", help="the instrument's TOML file"
     )
     made.add_argument(
+        "--ratings",
+        type=Path,
+        metavar="FILE",
+        help="what this instrument's sensors and parts are rated for, instead of the shipped catalogue",
+    )
+    made.add_argument(
         "--socket", type=Path, required=True, metavar="PATH", help="where to listen for clients"
     )
     made.add_argument(
         "--surveillance",
         metavar="PATH",
         help="the serial line of the surveillance unit, instead of the file's",
+    )
+    made.add_argument(
+        "--panel",
+        metavar="PATH",
+        help="the socket of the virtual GPIO chip, instead of the file's; a real chip stays as it is",
+    )
+    made.add_argument(
+        "--thermal",
+        type=Path,
+        metavar="FOLDER",
+        help="the thermal zones of a simulated instrument; a real one has those of the kernel",
     )
     made.add_argument(
         "--events", type=Path, metavar="FILE", help="append the events to this file as JSON lines"

@@ -8,13 +8,21 @@ seconds.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 LONGEST_TRIP_DELAY = 0.05
+# The longest silence of a sensor, a contact or a heartbeat that may pass for a sign of life.
 LONGEST_AGE = 5.0
 LONGEST_DISCREPANCY = 10.0
+LONGEST_WINDOW = 60.0
+LONGEST_READBACK = 1.0
 LONGEST_BYPASS = 3600.0
+LONGEST_LEASE = 10.0
+LONGEST_PERIOD = 0.1
+MOST_MISSED = 100  # deadlines
+SHORTEST_COUNT, LONGEST_COUNT = 0.1, 60.0  # s in which they are counted
 
 
 class Direction(StrEnum):
@@ -60,9 +68,9 @@ class Guard:
     emergency_stop: bool = False
 
     def __post_init__(self) -> None:
-        _within("trips_after", self.trips_after, LONGEST_TRIP_DELAY)
-        _within("clears_after", self.clears_after, math.inf)
-        _within("bypass", self.bypass, LONGEST_BYPASS)
+        _from_zero("trips_after", self.trips_after, LONGEST_TRIP_DELAY)
+        _from_zero("clears_after", self.clears_after)
+        _from_zero("bypass", self.bypass, LONGEST_BYPASS)
         if self.emergency_stop and (self.bypass or self.trips_after):
             msg = "an emergency stop can be neither bypassed nor delayed"
             raise ValueError(msg)
@@ -74,6 +82,11 @@ class Limit(Guard):
 
     Once beyond a level it must come back by `hysteresis` to count as within it. A reading that has not changed at
     all for `frozen_after` is a fault; `None` for a quantity that may stand still.
+
+    What is judged, and shown, is `factor * x ** power` of a reading `x`, so that the reading of a current can be
+    limited as a field (power 1) or as a power (power 2). With `magnitude` it is `factor * abs(x) ** power`: a
+    current or a field is as dangerous in one direction as in the other, a temperature below zero is not. A square
+    has no sign either way.
     """
 
     name: str
@@ -86,6 +99,25 @@ class Limit(Guard):
     message: str = ""
     hysteresis: float = 0.0
     frozen_after: float | None = None
+    factor: float = 1.0
+    power: int = 1
+    magnitude: bool = False
+
+    def __post_init__(self) -> None:
+        Guard.__post_init__(self)
+        _positive("max_age", self.max_age, LONGEST_AGE)
+        _finite("trip", self.trip)
+        _from_zero("hysteresis", self.hysteresis)
+        _positive("factor", self.factor)
+        if self.frozen_after is not None:
+            _positive("frozen_after", self.frozen_after)
+        if self.power not in (1, 2):
+            msg = f"power is {self.power!r}, expected 1 or 2"
+            raise ValueError(msg)
+        sign = 1.0 if self.direction is Direction.ABOVE else -1.0
+        if self.warn is not None and not -math.inf < sign * self.warn < sign * self.trip:
+            msg = f"warn is {self.warn:g}, expected a level that comes before trip = {self.trip:g}"
+            raise ValueError(msg)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -98,7 +130,8 @@ class Rate(Guard):
     """An interlock on how fast a quantity changes: it trips at `trip`, in `unit` per second, over `window`.
 
     A jump counts as spread over the window, so that one noisy reading does not make an infinite rate. Until the
-    quantity has been watched for a whole window nothing is known of its rate, and that is unhealthy.
+    quantity has been watched for a whole window nothing is known of its rate, and that is unhealthy. The window is
+    no shorter than `max_age`, or a change between two readings could count as spread over longer than the window.
     """
 
     name: str
@@ -110,6 +143,17 @@ class Rate(Guard):
     sense: Sense = Sense.EITHER
     message: str = ""
     frozen_after: float | None = None
+
+    def __post_init__(self) -> None:
+        Guard.__post_init__(self)
+        _positive("max_age", self.max_age, LONGEST_AGE)
+        _positive("trip", self.trip)
+        _positive("window", self.window, LONGEST_WINDOW)
+        if self.frozen_after is not None:
+            _positive("frozen_after", self.frozen_after)
+        if self.window < self.max_age:
+            msg = f"window is {self.window:g}, expected at least max_age = {self.max_age:g}"
+            raise ValueError(msg)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -126,6 +170,10 @@ class Boolean(Guard):
     healthy: bool
     max_age: float
     message: str = ""
+
+    def __post_init__(self) -> None:
+        Guard.__post_init__(self)
+        _positive("max_age", self.max_age, LONGEST_AGE)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -149,6 +197,12 @@ class TwoContacts(Guard):
     discrepancy: float
     message: str = ""
 
+    def __post_init__(self) -> None:
+        Guard.__post_init__(self)
+        _two(self.sources)
+        _positive("max_age", self.max_age, LONGEST_AGE)
+        _from_zero("discrepancy", self.discrepancy, LONGEST_DISCREPANCY)
+
 
 @dataclass(frozen=True, slots=True)
 class TwoSensors(Guard):
@@ -166,6 +220,13 @@ class TwoSensors(Guard):
     discrepancy: float
     message: str = ""
 
+    def __post_init__(self) -> None:
+        Guard.__post_init__(self)
+        _two(self.sources)
+        _positive("max_age", self.max_age, LONGEST_AGE)
+        _from_zero("tolerance", self.tolerance)
+        _from_zero("discrepancy", self.discrepancy, LONGEST_DISCREPANCY)
+
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat(Guard):
@@ -176,6 +237,11 @@ class Heartbeat(Guard):
     interval: float
     max_age: float
     message: str = ""
+
+    def __post_init__(self) -> None:
+        Guard.__post_init__(self)
+        _positive("max_age", self.max_age, LONGEST_AGE)
+        _positive("interval", self.interval, LONGEST_AGE)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -202,8 +268,13 @@ class Output:
     on_time
         The longest time that it may stay on; `None` for no limit.
     duty
-        The largest fraction of time that it may be on in the long run, above 0 and up to 1. In any stretch of
-        length T it is on for at most `duty * T + (1 - duty) * on_time`.
+        The largest fraction of time that it may be on in the long run, above 0 and up to 1; below 1 only with an
+        `on_time`. In any stretch of length T it is on for at most `duty * T + (1 - duty) * on_time`, and one tick.
+
+    Raises
+    ------
+    ValueError
+        Beyond a bound, or if no interlock gates it.
     """
 
     name: str
@@ -214,6 +285,42 @@ class Output:
     settle: float = 0.0
     on_time: float | None = None
     duty: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.gated_by:
+            msg = f"no interlock gates the output {self.name!r}"
+            raise ValueError(msg)
+        _positive("readback_within", self.readback_within, LONGEST_READBACK)
+        _from_zero("settle", self.settle)
+        _positive("duty", self.duty, 1.0)
+        if self.on_time is not None:
+            _positive("on_time", self.on_time)
+        elif self.duty < 1.0:
+            msg = f"duty is {self.duty:g} without an on_time, which it is a share of"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How many deadlines of the control loop may be missed within `window` before that is a fault.
+
+    Raises
+    ------
+    ValueError
+        Beyond a bound: a loop that is late for longer is none.
+    """
+
+    limit: int = 10
+    window: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.limit <= MOST_MISSED:
+            msg = f"limit is {self.limit}, expected 0 to {MOST_MISSED} missed deadlines"
+            raise ValueError(msg)
+        if not SHORTEST_COUNT <= self.window <= LONGEST_COUNT:
+            expected = f"{SHORTEST_COUNT:g} to {LONGEST_COUNT:g} s"
+            msg = f"window is {self.window:g} s, expected {expected}"
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +341,8 @@ class Config:
     Raises
     ------
     ValueError
-        If an output comes before one that it must follow.
+        Beyond a bound, if a name or a sink is used twice, if a gate is no interlock, or if an output comes before one
+        that it must follow.
     """
 
     period: float
@@ -246,6 +354,17 @@ class Config:
     needed_by: dict[str, frozenset[str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        _positive("period", self.period, LONGEST_PERIOD)
+        _positive("lease", self.lease, LONGEST_LEASE)
+        _once("interlock", [interlock.name for interlock in self.interlocks])
+        _once("output", [output.name for output in self.outputs])
+        _once("sink", [output.sink for output in self.outputs])
+        names = {interlock.name for interlock in self.interlocks}
+        for output in self.outputs:
+            for gate in output.gated_by:
+                if gate not in names:
+                    msg = f"the output {output.name!r} is gated by {gate!r}, which is no interlock"
+                    raise ValueError(msg)
         needs: dict[str, frozenset[str]] = {}
         for output in self.outputs:
             for prior in output.after:
@@ -258,7 +377,32 @@ class Config:
         object.__setattr__(self, "needed_by", needed_by)
 
 
-def _within(key: str, value: float, longest: float) -> None:
-    if not 0.0 <= value <= longest:
-        msg = f"{key} is {value:g} s, expected 0 to {longest:g} s"
+def _from_zero(key: str, value: float, most: float = sys.float_info.max) -> None:
+    if not 0.0 <= value <= most:
+        msg = f"{key} is {value:g}, expected 0 to {most:g}"
         raise ValueError(msg)
+
+
+def _positive(key: str, value: float, most: float = sys.float_info.max) -> None:
+    if not 0.0 < value <= most:
+        msg = f"{key} is {value:g}, expected more than 0 and at most {most:g}"
+        raise ValueError(msg)
+
+
+def _finite(key: str, value: float) -> None:
+    if not math.isfinite(value):
+        msg = f"{key} is {value:g}, expected a finite number"
+        raise ValueError(msg)
+
+
+def _two(sources: tuple[str, str]) -> None:
+    if len(set(sources)) != 2:
+        msg = f"the sources are {', '.join(sources)}, expected two different ones"
+        raise ValueError(msg)
+
+
+def _once(what: str, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            msg = f"the {what} {name!r} is there more than once"
+            raise ValueError(msg)

@@ -18,6 +18,7 @@ type Interlock (
   kind: string,
   healthy: bool,
   warning: bool,
+  bypassed: bool,
   value: ?object,
   unit: ?string,
   age_s: ?float,
@@ -28,6 +29,24 @@ type Cause (name: string, time: string, message: string)
 
 type Lease (holder: string, remaining_s: float)
 
+# An interlock that forbids nothing for the time that is left, and who wanted that.
+type Bypassed (interlock: string, by: string, reason: string, remaining_s: float)
+
+# The last proof that an output's relay drops when the charge pump stops; "passed" is when one last did, "due" when
+# the next one is, if the instrument file states an interval.
+type Proof (
+  output: string,
+  result: (never, running, passed, failed, inconclusive),
+  time: ?string,
+  by: ?string,
+  took_ms: ?float,
+  allowed_ms: float,
+  passed: ?string,
+  due: ?string,
+  overdue: bool,
+  message: string
+)
+
 # What is energised, what forbids it, and what a person should do. Is of the newest completed tick.
 method Status() -> (
   state: (SAFE, ARMED, ENERGISED, FAULT),
@@ -36,6 +55,8 @@ method Status() -> (
   lease: ?Lease,
   first_cause: ?Cause,
   causes: []Cause,
+  bypasses: []Bypassed,
+  proofs: []Proof,
   off_reason: ?string,
   simulated: bool,
   ticks: int,
@@ -51,6 +72,8 @@ method Subscribe() -> (
   lease: ?Lease,
   first_cause: ?Cause,
   causes: []Cause,
+  bypasses: []Bypassed,
+  proofs: []Proof,
   off_reason: ?string,
   simulated: bool,
   ticks: int,
@@ -76,8 +99,18 @@ method Disable(output: string) -> (ticks: int)
 # De-energises everything.
 method Stop(reason: ?string) -> (ticks: int)
 
-# Clears a latched fault when every interlock is healthy; energises nothing.
+# Clears a latched fault when every interlock is healthy or bypassed; energises nothing.
 method Reset() -> (ticks: int)
+
+# Lets outputs be on although an interlock is unhealthy, while nothing is on and for no longer than the instrument
+# file allows; never the emergency stop. A stop and every other fault end it.
+method Bypass(interlock: string, duration_ms: int, reason: string) -> (ticks: int)
+
+method EndBypass(interlock: string) -> (ticks: int)
+
+# Stops the charge pump while the output is on: its relay must drop by itself, which Status then tells. Needs the
+# lease. Ends in a latched fault, whatever the relay does.
+method Prove(output: string) -> (ticks: int)
 
 error Refused (message: string)
 

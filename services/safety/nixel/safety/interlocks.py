@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from nixel.safety import kinds
 from nixel.safety.model import (
+    CLOCK,
     DEVICE_KIND,
     ON_TIME_KIND,
     READBACK_KIND,
     Boolean,
     Heartbeat,
+    Limit,
     Memory,
     TwoContacts,
     Verdict,
@@ -62,6 +64,9 @@ def assess(
         for output in config.outputs
         if output.on_time is not None
     ]
+    if not now >= state.last:
+        text = f"the clock went back from {state.last:g} s to {now:g} s; restart the safety daemon"
+        found.append(Verdict(CLOCK, DEVICE_KIND, healthy=False, message=text))
     found += [
         Verdict(name, DEVICE_KIND, healthy=False, message=text)
         for name, text in sorted((inputs.faults or {}).items())
@@ -108,10 +113,11 @@ def judge(
     complete = len(taken) == len(interlock.sources)
     age = max(now - reading.time for reading in taken) if complete else None
     # Whatever is forgotten must be seen anew; only the suspicion of a stuck channel is never forgotten.
-    nothing = Memory(stuck=before.stuck)
+    nothing = Memory(apart=before.apart, stuck=before.stuck)
     if gaps:
         text = f"{name}: {'; '.join(gaps)}"
-        return Verdict(name, kind, healthy=False, message=text, unit=unit, age=age, gap=True), nothing
+        early = not complete
+        return Verdict(name, kind, False, text, unit=unit, age=age, gap=True, early=early), nothing
     contact = isinstance(interlock, Boolean | TwoContacts)
     for source, reading in zip(interlock.sources, taken, strict=True):
         if contact and not _is_bool(reading.value):
@@ -127,9 +133,17 @@ def judge(
 def _settle(
     interlock: Interlock, before: Memory, finding: Finding, age: float | None, now: float
 ) -> tuple[Verdict, Memory]:
-    """Apply the delays: of tripping, up to its bound, and of clearing."""
+    """Apply the delays: of tripping, up to its bound, and of clearing.
+
+    The delay of tripping counts from when it was first beyond, and anew only after it has been well for as long, so
+    that chatter cannot put it off.
+    """
     healthy, warning, message, memory = finding.well, finding.warning, finding.message, finding.memory
-    if finding.well and not before.healthy:
+    if finding.well and before.healthy and before.beyond is not None:
+        since = now if before.well is None else before.well
+        if now - since < interlock.trips_after:
+            memory = replace(memory, beyond=before.beyond, well=since)
+    elif finding.well and not before.healthy:
         since = now if before.well is None else before.well
         if now - since < interlock.clears_after:
             healthy, warning, memory = False, False, replace(memory, well=since)
@@ -141,7 +155,9 @@ def _settle(
             healthy, warning, memory = True, True, replace(memory, beyond=since)
     memory = replace(memory, healthy=healthy, warning=warning)
     kind, unit = kinds.word(interlock), kinds.unit(interlock)
-    return Verdict(interlock.name, kind, healthy, message, warning, finding.value, unit, age), memory
+    shown = finding.value
+    verdict = Verdict(interlock.name, kind, healthy, message, warning, shown, unit, age, early=finding.early)
+    return verdict, memory
 
 
 def judge_readback(
@@ -171,7 +187,8 @@ def judge_readback(
     age = None if reading is None else now - reading.time
     gap = _gap(f"readback:{output.sink}", reading, output.readback_within, now)
     if reading is None or gap:
-        return Verdict(name, READBACK_KIND, healthy=False, message=f"{name}: {gap}", age=age, gap=True)
+        text, early = f"{name}: {gap}", reading is None
+        return Verdict(name, READBACK_KIND, healthy=False, message=text, age=age, gap=True, early=early)
     value, message = reading.value, ""
     if not _is_bool(value):
         message = f"{name}: the reply makes no sense"
@@ -222,7 +239,7 @@ def use(config: Config, state: State, now: float) -> dict[str, float]:
     dict
         Seconds, by the names of the outputs that have a longest time.
     """
-    passed = 0.0 if state.ticked is None else now - state.ticked
+    passed = 0.0 if state.ticked is None else max(0.0, now - state.ticked)
     used: dict[str, float] = {}
     for output in config.outputs:
         if output.on_time is None:
@@ -251,7 +268,7 @@ def _gap(source: str, reading: Reading | None, max_age: float, now: float) -> st
 def _makes_sense(interlock: Interlock, value: float | bool | None) -> bool:
     if value is None or (_is_bool(value) and not isinstance(interlock, Heartbeat)):
         return False
-    return math.isfinite(value)
+    return math.isfinite(kinds.judged(interlock, value) if isinstance(interlock, Limit) else value)
 
 
 def _is_bool(value: object) -> bool:

@@ -43,6 +43,8 @@ class Finding:
         Whether it is beyond its warning level.
     fault
         Whether what is wrong is not the quantity but how it is measured, so that no delay is allowed for.
+    early
+        Whether too little has been seen yet to judge.
     """
 
     well: bool
@@ -51,6 +53,7 @@ class Finding:
     memory: Memory
     warning: bool = False
     fault: bool = False
+    early: bool = False
 
 
 def word(interlock: Interlock) -> str:
@@ -118,8 +121,30 @@ def look(interlock: Interlock, before: Memory, readings: tuple[Reading, ...], no
     if isinstance(interlock, TwoSensors):
         return _sensors(interlock, before, values[0] - values[1], now)
     if isinstance(interlock, Limit):
-        return _unfrozen(interlock, before, readings[0], _level(interlock, before, values[0]))
+        return _unfrozen(
+            interlock, before, readings[0], _level(interlock, before, judged(interlock, values[0]))
+        )
     return _unfrozen(interlock, before, readings[0], _rate(interlock, before, values[0], readings[0].time))
+
+
+def judged(interlock: Limit, value: float) -> float:
+    """Give the quantity that a limit judges.
+
+    Parameters
+    ----------
+    interlock
+        The limit.
+    value
+        What its source reads.
+
+    Returns
+    -------
+    float
+        In the unit of the limit; infinite where it is too large for a number.
+    """
+    size = abs(value) if interlock.magnitude else value
+    # Not `**`, which raises where a product is infinite.
+    return interlock.factor * (size * size if interlock.power == 2 else size)
 
 
 def _contact(interlock: Boolean, reading: Reading) -> Finding:
@@ -171,7 +196,7 @@ def _rate(interlock: Rate, before: Memory, value: float, time: float) -> Finding
         text = (
             f"{interlock.name} has not been watched for {interlock.window:g} s yet, so its rate is not known"
         )
-        return Finding(False, text, speed, memory, fault=True)
+        return Finding(False, text, speed, memory, fault=True, early=True)
     return Finding(True, "", speed, memory)
 
 
@@ -186,7 +211,7 @@ def _unfrozen(interlock: Limit | Rate, before: Memory, reading: Reading, finding
     memory = replace(finding.memory, value=reading.value, changed=changed)
     if reading.time - changed < longest:
         return replace(finding, memory=memory)
-    still = f"has given exactly {reading.value:g} {interlock.unit} for {longest:g} s"
+    still = f"has given exactly {reading.value:g} for {longest:g} s"
     text = f"{interlock.name}: {interlock.source} {still}; it is frozen"
     return Finding(False, text, finding.value, memory, fault=True)
 
@@ -202,7 +227,8 @@ def _contacts(
         text = f"{interlock.name}: {open_} has tripped and {shut} has not"
         if stuck:
             text += f" for over {interlock.discrepancy * 1e3:.0f} ms; one of them is stuck"
-        return Finding(False, text, False, Memory(apart=apart, stuck=stuck))
+        text = _because(interlock.message, text)
+        return Finding(False, text, False, Memory(apart=apart, stuck=stuck), fault=stuck)
     if not good[0]:
         text = f"both channels of {interlock.name} have tripped"
         return Finding(False, interlock.message or text, False, Memory())
@@ -227,13 +253,14 @@ def _sensors(interlock: TwoSensors, before: Memory, difference: float, now: floa
 def _heartbeat(interlock: Heartbeat, before: Memory, reading: Reading, now: float) -> Finding:
     value, changed = reading.value, before.changed
     if before.value is not None and value != before.value:
-        changed = reading.time
+        # A reading a little ahead of the tick must not count for longer than any other.
+        changed = min(reading.time, now)
     memory = Memory(value=value, changed=changed)
     if changed is not None and now - changed <= interlock.interval:
         return Finding(True, "", value, memory)
     still = f"has not changed for {interlock.interval * 1e3:.0f} ms"
     text = f"{interlock.name}: {interlock.source} {still}"
-    return Finding(False, _because(interlock.message, text), value, memory)
+    return Finding(False, _because(interlock.message, text), value, memory, early=changed is None)
 
 
 def _because(message: str, text: str) -> str:

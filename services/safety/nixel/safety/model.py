@@ -30,6 +30,7 @@ DEVICE_KIND = "device"
 READBACK_KIND = "readback"
 ON_TIME_KIND = "on-time"
 START = "start"
+CLOCK = "clock"
 
 
 class Mode(StrEnum):
@@ -200,9 +201,9 @@ class Memory:
     healthy, warning
         What the last tick found.
     beyond
-        Since when it has been beyond its level without having tripped yet.
+        Since when it has been beyond its level, with interruptions, without having tripped yet.
     well
-        Since when everything has been well without it counting as healthy yet.
+        Since when everything has been well without it counting as healthy, or as no longer beyond, yet.
     value, changed
         The last value of what must not stand still, and when it last changed.
     samples
@@ -281,6 +282,11 @@ class State:
     memory: Mapping[str, Memory] = field(default_factory=dict)
     bypasses: Mapping[str, Bypassed] = field(default_factory=dict)
 
+    @property
+    def last(self) -> float:
+        """The time of the last tick, or of the start [s]."""
+        return self.started if self.ticked is None else self.ticked
+
     def switched_at(self, output: str) -> float:
         """Say when an output was last switched [s]."""
         return self.switched.get(output, self.started)
@@ -293,8 +299,9 @@ class State:
 class Verdict:
     """What a tick found of one interlock, readback, on-time or device.
 
-    `gap` is true where there was no fresh reading to judge; `value`, `unit` and `age` are `None` where they
-    do not apply. A bypassed interlock says what it finds like any other, and forbids nothing.
+    `gap` is true where there was no fresh reading to judge, `early` where too little has been seen yet to judge;
+    `value`, `unit` and `age` are `None` where they do not apply. A bypassed interlock says what it finds like any
+    other, and forbids nothing.
     """
 
     name: str
@@ -306,6 +313,7 @@ class Verdict:
     unit: str | None = None
     age: float | None = None
     gap: bool = False
+    early: bool = False
     bypassed: bool = False
 
     @property
@@ -350,7 +358,7 @@ class Outputs:
 class Event:
     """Something worth remembering.
 
-    `kind` is one of transition, output, lease, cause, interlock, bypass, request.
+    `kind` is one of transition, output, lease, cause, interlock, bypass, request, start, proof.
     """
 
     time: float

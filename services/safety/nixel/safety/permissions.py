@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 
 # From asm-generic/socket.h; the socket module does not name it.
 _SO_PEERGROUPS = 59
@@ -56,6 +57,60 @@ def identify(connection: socket.socket) -> Peer:
     except OSError:
         raw = b""  # a kernel that does not say, or a peer in very many groups: only its first one counts
     return Peer(pid, uid, frozenset({gid, *struct.unpack(f"{len(raw) // 4}I", raw)}))
+
+
+class Names:
+    """The names of this machine's users, for the record.
+
+    Only the local table is asked: a directory server that does not answer must not hold up a stop.
+
+    Parameters
+    ----------
+    table
+        In the form of passwd(5).
+    """
+
+    def __init__(self, table: Path = Path("/etc/passwd")) -> None:
+        self._table = table
+        self._changed = -1
+        self._names: dict[int, str] = {}
+
+    def who(self, peer: Peer) -> str:
+        """Say who a peer is.
+
+        Parameters
+        ----------
+        peer
+            As the kernel vouches for it.
+
+        Returns
+        -------
+        str
+            Such as "anna (user 1000, process 4242)"; without the name if this machine has none for the user.
+        """
+        numbers = f"user {peer.uid}, process {peer.pid}"
+        name = self._name(peer.uid)
+        return f"{name} ({numbers})" if name else numbers
+
+    def _name(self, uid: int) -> str:
+        try:
+            changed = self._table.stat().st_mtime_ns
+            if changed != self._changed:
+                self._names = _names(self._table.read_text(encoding="utf-8", errors="replace"))
+                self._changed = changed
+        except OSError:
+            return ""
+        return self._names.get(uid, "")
+
+
+def _names(text: str) -> dict[int, str]:
+    """Read name and number of each line; the first of several names for a number is the one that counts."""
+    names: dict[int, str] = {}
+    for line in text.splitlines():
+        fields = line.split(":")
+        if len(fields) > 2 and fields[2].isdecimal() and fields[0].isprintable():
+            names.setdefault(int(fields[2]), fields[0])
+    return names
 
 
 def refusal(method: str, peer: Peer, policy: Policy) -> str | None:

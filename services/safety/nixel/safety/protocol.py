@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nixel.safety.interface import INTERFACE, SERVICE
-from nixel.safety.model import AcquireLease, Arm, Disable, Enable, ReleaseLease, RenewLease, Reset, Stop
+from nixel.safety.model import (
+    AcquireLease,
+    Arm,
+    Bypass,
+    Disable,
+    Enable,
+    EndBypass,
+    ReleaseLease,
+    RenewLease,
+    Reset,
+    Stop,
+)
+from nixel.safety.proof import Prove
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,6 +140,22 @@ def parse(message: bytes) -> Call:
     return Call(value["method"], parameters, **flags)
 
 
+def encode(message: Mapping[str, Any]) -> bytes:
+    """Write an answer, without its terminator.
+
+    Parameters
+    ----------
+    message
+        Fit for JSON.
+
+    Returns
+    -------
+    bytes
+        ASCII on one line.
+    """
+    return json.dumps(message, separators=(",", ":")).encode()
+
+
 _EXAMPLE = '{"method": "io.nixel.Safety.Status", "parameters": {}}'
 
 _PARAMETERS: Mapping[str, tuple[str, ...]] = {
@@ -141,6 +169,9 @@ _PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "Disable": ("output",),
     "Stop": ("reason",),
     "Reset": (),
+    "Bypass": ("interlock", "duration_ms", "reason"),
+    "EndBypass": ("interlock",),
+    "Prove": ("output",),
 }
 
 
@@ -166,7 +197,7 @@ def check(call: Call) -> None:
             raise CallError(INVALID_PARAMETER, parameter=name)
 
 
-def to_request(call: Call, client: int, number: int, by: str) -> AnyRequest:
+def to_request(call: Call, client: int, number: int, by: str) -> AnyRequest | Prove:
     """Turn a checked call into what the safety logic understands.
 
     Parameters
@@ -180,7 +211,7 @@ def to_request(call: Call, client: int, number: int, by: str) -> AnyRequest:
 
     Returns
     -------
-    AnyRequest
+    AnyRequest or Prove
         For the next tick.
 
     Raises
@@ -190,12 +221,15 @@ def to_request(call: Call, client: int, number: int, by: str) -> AnyRequest:
     """
     match call.short:
         case "AcquireLease":
-            duration = call.parameters.get("duration_ms")
-            if duration is None:
-                return AcquireLease(client, number, _text(call, "name"))
-            if isinstance(duration, bool) or not isinstance(duration, int) or not 0 < duration < 10**6:
-                raise CallError(INVALID_PARAMETER, parameter="duration_ms")
-            return AcquireLease(client, number, _text(call, "name"), duration * 1e-3)
+            given = call.parameters.get("duration_ms") is not None
+            return AcquireLease(client, number, _text(call, "name"), _duration(call) if given else None)
+        case "Bypass":
+            reason = _text(call, "reason")
+            return Bypass(client, number, _text(call, "interlock"), _duration(call), by, reason)
+        case "EndBypass":
+            return EndBypass(client, number, _text(call, "interlock"))
+        case "Prove":
+            return Prove(client, number, _text(call, "output"), by)
         case "Enable":
             return Enable(client, number, _text(call, "output"))
         case "Disable":
@@ -217,6 +251,14 @@ def _text(call: Call, name: str) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_TEXT or not value.isprintable():
         raise CallError(INVALID_PARAMETER, parameter=name)
     return value
+
+
+def _duration(call: Call) -> float:
+    """Give the duration of a lease or a bypass [s]; how long it may be, the safety logic says."""
+    value = call.parameters.get("duration_ms")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 10**8:
+        raise CallError(INVALID_PARAMETER, parameter="duration_ms")
+    return value * 1e-3
 
 
 def _reason(call: Call) -> str:

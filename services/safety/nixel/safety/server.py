@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 import selectors
 import threading
@@ -12,18 +11,19 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from nixel.safety import interface, permissions, protocol
+from nixel.safety import answering, interface, permissions, protocol
 from nixel.safety.connection import Connection
 from nixel.safety.model import AcquireLease, Disconnect
+from nixel.safety.proof import Prove
 from nixel.safety.protocol import CallError
-from nixel.safety.status import describe
+from nixel.safety.record import Record
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from nixel.safety.config import Instrument
-    from nixel.safety.model import AnyRequest, Reply
+    from nixel.safety.model import AnyRequest, Event, Reply
     from nixel.safety.permissions import Peer, Policy
     from nixel.safety.protocol import Call
     from nixel.safety.status import Snapshot
@@ -51,14 +51,25 @@ class Server:
         Who may do what.
     version
         For GetInfo.
+    record
+        Takes events for the record without blocking; called from the server's thread.
     """
 
-    def __init__(self, listener: socket.socket, instrument: Instrument, policy: Policy, version: str) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        instrument: Instrument,
+        policy: Policy,
+        version: str,
+        record: Callable[[Iterable[Event]], None] = lambda _: None,
+    ) -> None:
         self._listener = listener
         self._instrument = instrument
         self._policy = policy
         self._version = version
+        self._record = Record(record)
         self._requests: deque[AnyRequest] = deque()
+        self._proofs: deque[Prove] = deque()
         self._replies: deque[tuple[int, Reply]] = deque()
         self._snapshot: Snapshot | None = None
         self._changed = False
@@ -67,7 +78,10 @@ class Server:
         self._connections: dict[int, Connection] = {}
         self._again: dict[int, Connection] = {}  # those with more calls than fit into their turn
         self._numbers = itertools.count(1)
+        self._due = time.monotonic() + BEAT
         self._selector = selectors.DefaultSelector()
+        self._selector.register(listener, selectors.EVENT_READ)
+        self._selector.register(self._wake, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
 
     # --- for the control loop ---
@@ -88,10 +102,17 @@ class Server:
         tuple of AnyRequest
             In the order of arrival.
         """
-        taken = []
-        while self._requests:
-            taken.append(self._requests.popleft())
-        return tuple(taken)
+        return _emptied(self._requests)
+
+    def take_proofs(self) -> tuple[Prove, ...]:
+        """Give the proofs that clients have asked for since the last call.
+
+        Returns
+        -------
+        tuple of Prove
+            In the order of arrival.
+        """
+        return _emptied(self._proofs)
 
     def publish(self, snapshot: Snapshot, replies: tuple[Reply, ...], changed: bool) -> None:
         """Hand over a completed tick.
@@ -126,32 +147,38 @@ class Server:
     # --- the thread ---
 
     def _run(self) -> None:
-        self._selector.register(self._listener, selectors.EVENT_READ)
-        self._selector.register(self._wake, selectors.EVENT_READ)
-        due = time.monotonic() + BEAT
         while not self._stopping:
             subscribers = any(c.subscribed is not None for c in self._connections.values())
-            wait = max(0.0, due - time.monotonic()) if subscribers else None
-            again, self._again = self._again, {}
-            if again:
-                wait = 0.0
-            for key, events in self._selector.select(wait):
-                if key.fileobj is self._listener:
-                    self._accept()
-                elif key.fileobj == self._wake:
-                    with contextlib.suppress(BlockingIOError):
-                        os.eventfd_read(self._wake)
-                elif key.data.number in self._connections:
-                    self._serve(key.data, events)
-            for connection in again.values():
-                self._advance(connection)
-            self._deliver()
-            now = time.monotonic()
-            if self._changed or now >= due:
-                self._changed = False
-                due = now + BEAT
-                self._tell()
+            self.turn(max(0.0, self._due - time.monotonic()) if subscribers else None)
         self._tell()
+
+    def turn(self, wait: float | None) -> None:
+        """Serve once whoever is ready; what the thread does again and again.
+
+        Parameters
+        ----------
+        wait
+            How long to wait for somebody to be ready [s]; `None` for as long as it takes.
+        """
+        again, self._again = self._again, {}
+        if again:
+            wait = 0.0
+        for key, events in self._selector.select(wait):
+            if key.fileobj is self._listener:
+                self._accept()
+            elif key.fileobj == self._wake:
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(self._wake)
+            elif key.data.number in self._connections:
+                self._serve(key.data, events)
+        for connection in again.values():
+            self._advance(connection)
+        self._deliver()
+        now = time.monotonic()
+        if self._changed or now >= self._due:
+            self._changed = False
+            self._due = now + BEAT
+            self._tell()
 
     def _accept(self) -> None:
         """Take in everyone who waits at the door, but not more at a time than is good for the others."""
@@ -260,7 +287,7 @@ class Server:
     def _answer(self, connection: Connection, call: Call, terminator: bytes) -> Mapping[str, Any] | None:
         """Answer what can be answered here; `None` for what the control loop or a later change answers."""
         if call.method.startswith(f"{interface.SERVICE}."):
-            return self._introspect(call)
+            return answering.introspect(call, self._version)
         if not call.method.startswith(f"{interface.INTERFACE}."):
             raise CallError(protocol.INTERFACE_NOT_FOUND, interface=call.method.rpartition(".")[0])
         protocol.check(call)
@@ -276,43 +303,26 @@ class Server:
             self._send(connection, terminator, {"parameters": self._status(), "continues": True})
             return None
         number = next(self._numbers)
-        by = f"user {connection.peer.uid}, process {connection.peer.pid}"
+        by = self._record.who(connection.peer)
         request = protocol.to_request(call, connection.number, number, by)
         connection.leases = connection.leases or isinstance(request, AcquireLease)
         connection.waits = (number, terminator, call)
-        self._requests.append(request)
+        self._record.asked(number, by, call)
+        if isinstance(request, Prove):
+            self._proofs.append(request)
+        else:
+            self._requests.append(request)
         return None
 
-    def _introspect(self, call: Call) -> Mapping[str, Any]:
-        match call.method.removeprefix(f"{interface.SERVICE}."):
-            case "GetInfo":
-                return {
-                    "vendor": "nixel",
-                    "product": "nixel safety daemon",
-                    "version": self._version,
-                    "url": "",
-                    "interfaces": list(interface.DESCRIPTIONS),
-                }
-            case "GetInterfaceDescription":
-                name = call.parameters.get("interface")
-                if not isinstance(name, str):
-                    raise CallError(protocol.INVALID_PARAMETER, parameter="interface")
-                if name not in interface.DESCRIPTIONS:
-                    raise CallError(protocol.INTERFACE_NOT_FOUND, interface=name)
-                return {"description": interface.DESCRIPTIONS[name]}
-        raise CallError(protocol.METHOD_NOT_FOUND, method=call.method)
-
     def _status(self) -> dict[str, Any]:
-        if self._snapshot is None:
-            raise CallError(protocol.REFUSED, message="the safety daemon has just started; ask again")
-        offset = time.time() - time.monotonic()
-        return describe(self._instrument.core, self._instrument.simulated, self._snapshot, offset)
+        return answering.status(self._instrument, self._snapshot)
 
     # --- sending ---
 
     def _deliver(self) -> None:
         while self._replies:
             ticks, reply = self._replies.popleft()
+            self._record.answered(reply)
             connection = self._connections.get(reply.client)
             if connection is None or connection.waits is None:
                 continue
@@ -337,7 +347,7 @@ class Server:
         """Send the status to every subscriber."""
         subscribers = [c for c in self._connections.values() if c.subscribed is not None]
         if subscribers:
-            body = _encode({"parameters": self._status(), "continues": True})
+            body = protocol.encode({"parameters": self._status(), "continues": True})
             for connection in subscribers:
                 if connection.unsent and len(connection.unsent) + len(body) > MOST_UNSENT:
                     self._drop(connection)
@@ -351,7 +361,7 @@ class Server:
         self._send(connection, terminator, {"error": error.error, "parameters": error.parameters})
 
     def _send(self, connection: Connection, terminator: bytes, message: Mapping[str, Any]) -> None:
-        self._put(connection, _encode(message) + terminator)
+        self._put(connection, protocol.encode(message) + terminator)
 
     def _put(self, connection: Connection, data: bytes) -> None:
         connection.unsent += data
@@ -396,5 +406,8 @@ class Server:
         connection.socket.close()
 
 
-def _encode(message: Mapping[str, Any]) -> bytes:
-    return json.dumps(message, separators=(",", ":")).encode()
+def _emptied(queue: deque[Any]) -> tuple[Any, ...]:
+    taken = []
+    while queue:
+        taken.append(queue.popleft())
+    return tuple(taken)

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BANNER = "SURVBOX:3"
-# Contacts change at once, temperatures and the relay do not: those take turns.
+# Contacts and currents change at once, the relay does not: it is asked every other time.
 _DIGITAL, _ANALOG, _STATUS = "GET:DIGITAL", "GET:ANALOG", "GET:STATUS"
-_POLLS = ((_DIGITAL, _ANALOG), (_DIGITAL, _STATUS))
+_POLLS = ((_DIGITAL, _ANALOG), (_DIGITAL, _ANALOG, _STATUS))
+# s between the last reply of a round and the tick that is to judge it: two for the rounding of the wait for a line.
+_MARGIN = 2e-3
 
 _RELAY_ON, _RELAY_OFF = "ENABLE:AC", "DISABLE:AC"
 _WATCH = "ENABLE:WD"
@@ -108,6 +110,10 @@ class Link:
         self._beats = 0
         self._fed = -math.inf
         self._polled = -math.inf
+        self._polling = False
+        self._takes = 0.0  # s for a round of questions, as of late
+        self._due = -math.inf
+        self._ticked = False
 
     def demand(self, demand: Demand) -> None:
         """Take over what the control loop wants; `poll` acts on it.
@@ -117,6 +123,7 @@ class Link:
         demand
             The newest.
         """
+        self._ticked = self._ticked or demand.beats != self._demand.beats
         self._demand = demand
 
     def poll(self, now: float) -> bytes:
@@ -140,6 +147,7 @@ class Link:
         LinkError
             If a reply is overdue.
         """
+        self._keep_step(now)
         frames = b""
         if self._relay_on and not self._demand.on:
             self._relay_on = False
@@ -151,6 +159,11 @@ class Link:
             command = self._next(now)
             if command:
                 frames += self._ask(command, now)
+            elif self._polling:
+                self._polling = False
+                took = min(now - self._polled, self.timing.active)
+                # Rises at once and falls slowly, so that one quick round does not make the next ones late.
+                self._takes = max(took, self._takes + (took - self._takes) / 16)
         return frames
 
     def quiet(self) -> bool:
@@ -225,7 +238,16 @@ class Link:
     def _poll_due(self) -> float:
         if self._cycles < len(_POLLS):
             return -math.inf
-        return self._polled + (self.timing.active if self._demand.permitted else self.timing.idle)
+        return self._due if self._demand.permitted else self._polled + self.timing.idle
+
+    def _keep_step(self, now: float) -> None:
+        """Ask so that the replies are there just before the next tick; one just after it waits a period.
+
+        A heartbeat that has toggled is a tick, and wakes us at once.
+        """
+        if self._ticked:
+            self._ticked = False
+            self._due = now + max(0.0, self.timing.active - self._takes - _MARGIN)
 
     def _check_overdue(self, now: float) -> None:
         if not self._asked:
@@ -253,7 +275,9 @@ class Link:
         if not self._turn and now >= self._poll_due():
             self._turn.extend(_POLLS[self._cycles % len(_POLLS)])
             self._cycles += 1
-            self._polled = now
+            self._polled, self._polling = now, True
+            # Unless a tick says better.
+            self._due = now + self.timing.active
         return self._turn.popleft() if self._turn else ""
 
     # --- receiving ---

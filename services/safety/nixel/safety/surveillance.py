@@ -7,17 +7,15 @@ import os
 import select
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from nixel.safety.survbox import PARTING, Demand, Link, LinkError, Timing
+from nixel.safety.units import RETRY, Command, UnitError, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from nixel.safety.model import Reading
-
-RETRY = 0.25  # s between two attempts to open the line
+SINK = "ac"
 
 
 class Port(Protocol):
@@ -30,14 +28,6 @@ class Port(Protocol):
     def close(self) -> None:
         """Close the line."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What is known of the unit: the newest readings by source, and why it does not work, if so."""
-
-    readings: Mapping[str, Reading] = field(default_factory=dict)
-    fault: str = ""
 
 
 def open_serial(path: str) -> Port:
@@ -67,8 +57,7 @@ def open_serial(path: str) -> Port:
 class Surveillance:
     """A surveillance unit on a serial line, in a thread of its own.
 
-    `view` is always the newest and is replaced, never changed. `demand` never blocks. A line that cannot be
-    opened is tried again for ever.
+    A `nixel.safety.units.Unit`. A line that cannot be opened is tried again for ever.
 
     Parameters
     ----------
@@ -87,6 +76,7 @@ class Surveillance:
         opener: Callable[[str], Port] = open_serial,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.name = "surveillance"
         self.path = path
         self.view = View()
         self._timing = timing
@@ -105,14 +95,15 @@ class Surveillance:
         """Whether the thread still runs."""
         return self._thread.is_alive()
 
-    def demand(self, demand: Demand) -> None:
+    def command(self, command: Command) -> None:
         """Hand over what the control loop wants; returns at once.
 
         Parameters
         ----------
-        demand
+        command
             The newest; an unchanged one costs nothing.
         """
+        demand = Demand(SINK in command.on, command.permitted, command.beats)
         if demand != self._demand:
             self._demand = demand
             os.eventfd_write(self._wake, 1)
@@ -124,11 +115,20 @@ class Surveillance:
         ----------
         timeout
             How long to wait for that [s].
+
+        Raises
+        ------
+        UnitError
+            If the unit has not confirmed it by then.
         """
-        self.demand(Demand())
+        self.command(Command())
         self._stopping = True
         os.eventfd_write(self._wake, 1)
         self._thread.join(timeout)
+        if self._thread.is_alive():
+            what = f"has not confirmed within {timeout * 1e3:.0f} ms that its relay is off"
+            msg = f"the surveillance unit at {self.path} {what}; its own watchdog drops it"
+            raise UnitError(msg)
 
     # --- in the thread ---
 

@@ -60,6 +60,8 @@ class Tick:
         for verdict in self.verdicts:
             if verdict.warning and verdict.name not in self.state.warned:
                 self.event("interlock", f"warning: {verdict.message}", name=verdict.name)
+            if verdict.bypassed and not verdict.healthy and verdict.name not in self.state.unhealthy:
+                self.event("interlock", f"bypassed: {verdict.message}", name=verdict.name)
         unhealthy = {verdict.name for verdict in self.verdicts if not verdict.healthy}
         for name in sorted(self.state.unhealthy - unhealthy):
             self.event("interlock", f"{name} is healthy again", name=name)
@@ -68,13 +70,13 @@ class Tick:
                 self.latch(verdict)
 
     def waiting_for(self, verdict: Verdict) -> bool:
-        """Whether this is only a source that has not answered yet so shortly after the start.
+        """Whether this only has not been seen for long enough yet so shortly after the start.
 
         The fault is latched anyway; this keeps its list of causes to what went wrong.
         """
         first = self.state.causes[0] if self.state.causes else None
         starting = first is not None and first.name == START and self.now - first.time < _START_GRACE
-        return starting and verdict.gap and verdict.age is None
+        return starting and verdict.early
 
     def latch(self, verdict: Verdict) -> None:
         """Go to FAULT, or add a cause to the latched one."""
@@ -87,11 +89,12 @@ class Tick:
         self.go(Mode.FAULT, verdict.message)
 
     def end_lease(self, gone: frozenset[int]) -> None:
-        """End the lease whose holder has gone or fallen silent."""
+        """End the lease whose holder has gone or fallen silent; without one nothing stays on."""
         lease = self.state.lease
         if lease is None:
-            return
-        if lease.client in gone:
+            if self.state.mode is Mode.ENERGISED:
+                self.go(Mode.SAFE, "nobody holds the lease")
+        elif lease.client in gone:
             self.drop_lease(lease, f"the connection of {lease.name!r} closed, and with it its lease ended")
         elif self.now >= lease.expires:
             silence = f"{lease.duration * 1e3:.0f} ms"
@@ -118,6 +121,8 @@ class Tick:
         Both as the outputs report it, so that outputs that need each other never switch in one tick. A report that
         does not come is a fault by itself and ends the waiting.
         """
+        if self.state.mode not in PERMITTED:
+            return
         on = set(self.state.on)
         for output in self.config.outputs:
             name = output.name
@@ -136,7 +141,7 @@ class Tick:
         """Whether an output is commanded on, or off, and has said so since, and for long enough."""
         output = next(output for output in self.config.outputs if output.name == name)
         reading, switched = self.inputs.readings.get(f"readback:{output.sink}"), self.state.switched_at(name)
-        follows = reading is not None and reading.value is on and reading.time >= switched
+        follows = reading is not None and reading.value is on and reading.time > switched
         settled = not on or self.now - switched >= output.settle
         return (name in self.state.on) is on and follows and settled
 

@@ -9,6 +9,10 @@ def instruments(
     check: Annotated[
         list[str] | None, typer.Argument(help="Names or TOML files to check; all shipped ones if left out.")
     ] = None,
+    ratings: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="What sensors and parts are rated for, if not as shipped."),
+    ] = None,
 ) -> None:
     """List the shipped instruments, or check instrument files."""
     import subprocess
@@ -17,11 +21,12 @@ def instruments(
     from nixel.acquisition.instrument import load_instrument, shipped_instruments
     from nixel.acquisition.instrument_file import path_of
 
+    rated = [] if ratings is None else ["--ratings", ratings]
     for name in check or shipped_instruments():
         loaded = load_instrument(name)
         # The safety table is the safety daemon's: its own program says whether it would take it.
         verdict = subprocess.run(
-            [sys.executable, "-m", "nixel.safety", "check", str(path_of(name))],
+            [sys.executable, "-m", "nixel.safety", "check", *rated, str(path_of(name))],
             capture_output=True,
             text=True,
             check=False,

@@ -1,5 +1,6 @@
-"""`nixel simulate`: a hand at the front panel of the virtual scanner."""
+"""`nixel simulate`: a hand at the front panel of the virtual scanner or microscope."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,7 +9,7 @@ if TYPE_CHECKING:
     from nixel.acquisition.adapters.scpi import ScpiConnection
 
 simulate = typer.Typer(
-    help="Pull the virtual scanner's emergency stop, or heat its coil.",
+    help="Pull the virtual scanner's emergency stop, break its sensors; open the virtual microscope's lid.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -17,6 +18,10 @@ At = Annotated[
     str, typer.Option("--at", metavar="HOST:PORT", help="The virtual scanner's control connection.")
 ]
 _DEFAULT = "127.0.0.1:5025"
+Panel = Annotated[
+    Path, typer.Option("--panel", metavar="SOCKET", help="The socket of the virtual microscope's panel.")
+]
+_PANEL = Path("/run/nixel-virtual-panel/panel")
 
 
 def _panel(address: str) -> "ScpiConnection":
@@ -37,14 +42,9 @@ def emergency_stop(
     at: At = _DEFAULT,
 ) -> None:
     """Pull or release the virtual emergency stop."""
-    from nixel.imaging.errors import UserError
-
-    states = {"pull": "ON", "release": "OFF"}
-    if action not in states:
-        raise UserError(f"expected pull or release, found {action!r}.")
-    with _panel(at) as panel:
-        panel.command(f"SIMulation:ESTOP {states[action]}")
-    typer.echo(f"the virtual emergency stop is {'pulled' if action == 'pull' else 'released'}")
+    pulled = _one_of(action, "pull", "release") == "pull"
+    done = f"the virtual emergency stop is {'pulled' if pulled else 'released'}"
+    _act(at, f"SIMulation:ESTOP {'ON' if pulled else 'OFF'}", done)
 
 
 @simulate.command()
@@ -55,6 +55,118 @@ def temperature(
     from nixel.acquisition.quantities import parse
 
     celsius = parse(value, "degC")
+    _act(at, f"SIMulation:TEMPerature {celsius!r}", f"the virtual coil is at {celsius:g} degC")
+
+
+@simulate.command()
+def sensor(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Such as coil-1, amplifier-2, flow, current-x.")
+    ],
+    action: Annotated[
+        str, typer.Argument(metavar="break|freeze|restore|VALUE", help="A value is a bare number.")
+    ],
+    at: At = _DEFAULT,
+) -> None:
+    """Break, freeze or restore a sensor of the virtual scanner, or let it give one value."""
+    _act(at, f"SIMulation:SENSor {name},{action}", f"the virtual sensor {name}: {action}")
+
+
+@simulate.command()
+def contact(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as door, bore, amplifier.")],
+    action: Annotated[str, typer.Argument(metavar="open|close", help="What happens to it.")],
+    at: At = _DEFAULT,
+) -> None:
+    """Open or close a contact of the virtual scanner."""
+    state = "ON" if _one_of(action, "open", "close") == "close" else "OFF"
+    _act(at, f"SIMulation:CONTact {name},{state}", f"the virtual contact {name}: {action}")
+
+
+@simulate.command()
+def coolant(
+    action: Annotated[str, typer.Argument(metavar="stop|start", help="What its pump does.")],
+    at: At = _DEFAULT,
+) -> None:
+    """Stop or start the virtual scanner's coolant."""
+    state = "ON" if _one_of(action, "stop", "start") == "start" else "OFF"
+    _act(at, f"SIMulation:COOLant {state}", f"the virtual coolant: {action}")
+
+
+@simulate.command()
+def heartbeat(
+    action: Annotated[str, typer.Argument(metavar="stop|start", help="What the data acquisition does.")],
+    at: At = _DEFAULT,
+) -> None:
+    """Stop or start the heartbeat of the virtual scanner's data acquisition."""
+    state = "ON" if _one_of(action, "stop", "start") == "start" else "OFF"
+    _act(at, f"SIMulation:HEARtbeat {state}", f"the virtual heartbeat: {action}")
+
+
+def _act(at: str, command: str, done: str) -> None:
     with _panel(at) as panel:
-        panel.command(f"SIMulation:TEMPerature {celsius!r}")
-    typer.echo(f"the virtual coil is at {celsius:g} degC")
+        panel.command(command)
+    typer.echo(done)
+
+
+def _hand(panel: Path, part: str, action: str) -> None:
+    from nixel.acquisition.virtual import hand
+
+    hand.do(panel, part, action)
+    typer.echo(f"the virtual panel: {part} {action}")
+
+
+def _one_of(action: str, *known: str) -> str:
+    from nixel.imaging.errors import UserError
+
+    if action not in known:
+        raise UserError(f"expected {' or '.join(known)}, found {action!r}.")
+    return action
+
+
+@simulate.command()
+def lid(
+    action: Annotated[str, typer.Argument(metavar="open|close", help="What the hand does.")],
+    panel: Panel = _PANEL,
+) -> None:
+    """Open or close the virtual microscope's lid."""
+    _hand(panel, "lid", _one_of(action, "open", "close"))
+
+
+@simulate.command()
+def key(
+    action: Annotated[str, typer.Argument(metavar="on|off", help="Which way it is turned.")],
+    panel: Panel = _PANEL,
+) -> None:
+    """Turn the virtual microscope's key switch."""
+    _hand(panel, "key", _one_of(action, "on", "off"))
+
+
+@simulate.command()
+def indicator(
+    action: Annotated[str, typer.Argument(metavar="break|mend", help="What befalls its lamp.")],
+    panel: Panel = _PANEL,
+) -> None:
+    """Break or mend the virtual microscope's emission indicator."""
+    _hand(panel, "indicator", _one_of(action, "break", "mend"))
+
+
+@simulate.command(name="light-current")
+def light_current(
+    value: Annotated[str, typer.Argument(metavar="0.9A", help="With its unit; over 0.7 A is too much.")],
+    panel: Panel = _PANEL,
+) -> None:
+    """Let the virtual microscope's light draw a current while it is on."""
+    from nixel.acquisition.quantities import parse
+
+    _hand(panel, "current", f"{parse(value, 'A'):g}")
+
+
+@simulate.command()
+def processor(
+    value: Annotated[str, typer.Argument(metavar="90degC", help="With its unit.")], panel: Panel = _PANEL
+) -> None:
+    """Put the processor of a virtual microscope that has a simulated one at a temperature."""
+    from nixel.acquisition.quantities import parse
+
+    _hand(panel, "processor", f"{parse(value, 'degC'):g}")

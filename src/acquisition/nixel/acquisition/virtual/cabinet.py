@@ -1,8 +1,9 @@
-"""The virtual scanner's cabinet: its surveillance unit in a process of its own, and the coil that it feels.
+"""The virtual scanner's cabinet: its surveillance unit in a process of its own, and the sensors that it reads.
 
 The unit is a piece of hardware that no computation can delay, so it shares neither interpreter nor lock with the
-simulation of the signal. The two talk over a socket pair, a line a message: the scanner says what heats the coil and
-what a hand at the front panel does, the latter answered with ``DONE``; the unit says when its gate moves.
+simulation of the signal. The two talk over a socket pair, a line a message: the scanner says what it transmits, that
+it is alive, and what a hand at the front panel does, the last answered with ``DONE`` or ``ERROR``; the unit says when
+its gate moves.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from nixel.acquisition.virtual.sensors import CHAIN, Sensors
 from nixel.acquisition.virtual.surveillance import SerialLine, SurveillanceUnit
-from nixel.acquisition.virtual.thermal import Coil
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +51,8 @@ class Cabinet:
     def __init__(self, link: Path, gate: Callable[[bool, str], None]) -> None:
         self._gate = gate
         self._lock = threading.Lock()
-        self._chain_closed = True
+        self._open: frozenset[str] = frozenset()
+        self._beating, self._level = True, True
         self._done: queue.SimpleQueue[str] = queue.SimpleQueue()
         ours, theirs = socket.socketpair()
         with theirs:
@@ -73,22 +75,53 @@ class Cabinet:
     @property
     def chain_closed(self) -> bool:
         """Whether the emergency-stop chain is closed."""
-        return self._chain_closed
+        return self._open.isdisjoint(CHAIN)
 
     def set_emergency_stop(self, pulled: bool) -> None:
-        """Open or close the emergency-stop chain; opening it closes the gate at once."""
-        self._chain_closed = not pulled
-        self._tell(f"ESTOP {int(pulled)}")
+        """Open or close both channels of the emergency-stop chain; opening it closes the gate at once."""
+        self._set_contacts(CHAIN, not pulled)
+
+    def set_contact(self, name: str, closed: bool) -> None:
+        """Open or close a contact.
+
+        Raises
+        ------
+        ValueError
+            There is no such contact.
+        """
+        self._set_contacts((name,), closed)
+
+    def set_fault(self, name: str, fault: str) -> None:
+        """Break, freeze or restore a sensor, or let it give one number; see `Sensors.set_fault`.
+
+        Raises
+        ------
+        ValueError
+            There is no such sensor or fault.
+        """
+        self._tell(f"SENSOR {name} {fault}")
 
     def set_temperature(self, temperature: float) -> None:
         """Put the coil at a temperature in degC, from which the model goes on."""
         self._tell(f"TEMPERATURE {temperature!r}")
 
-    def set_power(self, power: float, current: float) -> None:
-        """Heat the coil with a power relative to the nominal one, by a current amplitude in A."""
-        # Not waited for: the scanner says it under the very lock that the gate's next move may be waiting for.
-        with contextlib.suppress(OSError):
-            self._socket.sendall(f"POWER {power!r} {current!r}\n".encode())
+    def set_coolant(self, flowing: bool) -> None:
+        """Start or stop the coolant's pump."""
+        self._tell(f"COOLANT {int(flowing)}")
+
+    def set_heartbeat(self, beating: bool) -> None:
+        """Let the scanner's heartbeat go on or stop."""
+        self._beating = beating
+
+    def transmit(self, power: float, currents: Sequence[float]) -> None:
+        """Say what is transmitted: power relative to the nominal one, amplitude of each axis' current in A."""
+        self._say("TRANSMIT", power, *currents)
+
+    def beat(self) -> None:
+        """Say that the scanner is alive; to be called again and again."""
+        if self._beating:
+            self._level = not self._level
+            self._say("BEAT", int(self._level))
 
     def close(self) -> None:
         """End the unit; its gate closes with it."""
@@ -101,9 +134,20 @@ class Cabinet:
         with self._lock:
             try:
                 self._socket.sendall(f"{message}\n".encode())
-                self._done.get(timeout=_PATIENCE)
+                answer = self._done.get(timeout=_PATIENCE)
             except (OSError, queue.Empty) as error:
                 raise OSError(0, "the surveillance unit's process has gone") from error
+        if answer.startswith("ERROR "):
+            raise ValueError(answer.removeprefix("ERROR "))
+
+    def _set_contacts(self, names: Sequence[str], closed: bool) -> None:
+        self._tell(f"CONTACT {int(closed)} {' '.join(names)}")
+        self._open = self._open.difference(names) if closed else self._open.union(names)
+
+    def _say(self, *words: str | float) -> None:
+        # Not waited for: the scanner says it under the very lock that the gate's next move may be waiting for.
+        with contextlib.suppress(OSError):
+            self._socket.sendall(f"{' '.join(map(str, words))}\n".encode())
 
     def _listen(self) -> None:
         with contextlib.suppress(OSError), self._socket.makefile("r", encoding="utf-8") as lines:
@@ -118,14 +162,13 @@ class Cabinet:
 
 
 class _Unit:
-    """The unit's side: the real thing's behaviour, with a coil that warms."""
+    """The unit's side: the real thing's behaviour, with sensors that feel the transmission."""
 
     def __init__(self, link: Path, answers: TextIO) -> None:
         self._answers = answers
         self._saying = threading.Lock()
-        self._coil = Coil(time.monotonic())
-        self._current = 0.0
-        self._unit = SurveillanceUnit(self._moved, self._analog)
+        self._sensors = Sensors(time.monotonic)
+        self._unit = SurveillanceUnit(self._moved, self._sensors)
         self._line = SerialLine(self._unit, link)
 
     def serve(self, messages: TextIO) -> None:
@@ -150,23 +193,32 @@ class _Unit:
     def _moved(self, on: bool, reason: str) -> None:
         self.say(f"GATE {int(on)} {reason}")
 
-    def _analog(self) -> tuple[float, float]:
-        return self._coil.temperature(time.monotonic()), self._current
-
     def _obey(self, words: list[str]) -> None:
-        now = time.monotonic()
         match words:
-            case ["ESTOP", pulled]:
-                self._unit.set_emergency_stop(pulled == "1")
-                self.say("DONE")
-            case ["TEMPERATURE", temperature]:
-                self._coil.set_temperature(float(temperature), now)
-                self.say("DONE")
-            case ["POWER", power, current]:
-                self._coil.set_power(float(power), now)
-                self._current = float(current)
+            case ["TRANSMIT", power, *currents]:
+                self._sensors.transmit(float(power), [float(current) for current in currents])
+            case ["BEAT", level]:
+                self._unit.set_contacts(("heartbeat",), level == "1")
             case _:
-                raise ValueError(f"expected ESTOP, TEMPERATURE or POWER, found {words}")
+                self.say(self._handle(words))
+
+    def _handle(self, words: list[str]) -> str:
+        """Do what a hand at the front panel does, and answer."""
+        try:
+            match words:
+                case ["CONTACT", closed, *names]:
+                    self._unit.set_contacts(names, closed == "1")
+                case ["SENSOR", name, fault]:
+                    self._sensors.set_fault(name, fault)
+                case ["TEMPERATURE", temperature]:
+                    self._sensors.set_temperature(float(temperature))
+                case ["COOLANT", flowing]:
+                    self._sensors.set_coolant(flowing == "1")
+                case _:
+                    return f"ERROR found {words}, which is nothing that a hand does"
+        except ValueError as error:
+            return f"ERROR {error}"
+        return "DONE"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

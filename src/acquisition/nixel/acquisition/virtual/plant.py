@@ -19,7 +19,7 @@ from nixel.acquisition.virtual import signal
 from nixel.acquisition.virtual.scpi import ScpiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -47,7 +47,7 @@ class Block:
     ended: ScpiError | None = None
 
 
-def _no_coil(_power: float, _current: float) -> None:
+def _no_cabinet(_power: float, _currents: Sequence[float]) -> None:
     pass
 
 
@@ -77,8 +77,8 @@ class Plant:
         self._seed, self._clock = seed, clock
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
-        # What heats the coil: told the power relative to the nominal one and the current amplitude in A.
-        self.heater: Callable[[float, float], None] = _no_coil
+        # What feels the transmission: told its power relative to the nominal one and each axis' current in A.
+        self.cabinet: Callable[[float, Sequence[float]], None] = _no_cabinet
         self._amplifier = False
         self._transmitting = False
         self._started = 0.0
@@ -164,8 +164,8 @@ class Plant:
                 self._owner, self._transmitting, self._interruption = who, True, ""
                 self._started = self._clock()
                 heat = [v * f / n for v, f, n in self._per_axis()]
-                current = max(self._amplitudes()) * _CURRENT_PER_TESLA
-                self.heater(sum(h**2 for h in heat) / len(heat), current)
+                currents = [amplitude * _CURRENT_PER_TESLA for amplitude in self._amplitudes()]
+                self.cabinet(sum(h**2 for h in heat) / len(heat), currents)
                 self._forget()
             elif not on:
                 self._end_transmission()
@@ -178,7 +178,7 @@ class Plant:
     def _end_transmission(self) -> None:
         if self._transmitting:
             self._transmitting = False
-            self.heater(0.0, 0.0)
+            self.cabinet(0.0, [])
             self._forget()
 
     def check_transmit_time(self) -> None:

@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cabinet = Cabinet(options.surveillance_link, plant.set_amplifier)
     except OSError as error:
         return _fail(f"--surveillance-link {options.surveillance_link}: {error.strerror}")
-    plant.heater = cabinet.set_power
+    plant.cabinet = cabinet.transmit
     server = Server(plant, cabinet, instrument.name)
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -131,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(json.dumps(ready), flush=True)
     while not stop.wait(0.1):
         plant.check_transmit_time()
+        cabinet.beat()
     control.close()
     data.close()
     cabinet.close()

@@ -148,6 +148,10 @@ class _Control:
             "SIMulation:ESTOP?": _query(lambda _n: str(int(not self._server.cabinet.chain_closed))),
             "SIMulation:ESTOP": lambda _n, p: self._server.cabinet.set_emergency_stop(_on_off(p)),
             "SIMulation:TEMPerature": self._set_temperature,
+            "SIMulation:SENSor": self._set_sensor,
+            "SIMulation:CONTact": self._set_contact,
+            "SIMulation:COOLant": lambda _n, p: self._server.cabinet.set_coolant(_on_off(p)),
+            "SIMulation:HEARtbeat": lambda _n, p: self._server.cabinet.set_heartbeat(_on_off(p)),
             "SIMulation:SEED": lambda _n, p: plant.begin_session(_integer(p, 0, 0, 2**63 - 1)),
             "SIMulation:LOSE": lambda _n, p: plant.lose(_integer(p, 0, 0, 2**31)),
         }
@@ -179,6 +183,20 @@ class _Control:
 
     def _set_temperature(self, _numbers: list[int], parameters: list[str]) -> None:
         self._server.cabinet.set_temperature(_number(parameters))
+
+    def _set_sensor(self, _numbers: list[int], parameters: list[str]) -> None:
+        name, fault = (_one(parameters, place, 2).lower() for place in range(2))
+        try:
+            self._server.cabinet.set_fault(name, fault)
+        except ValueError as error:
+            raise ScpiError(-224, str(error)) from error
+
+    def _set_contact(self, _numbers: list[int], parameters: list[str]) -> None:
+        name, closed = _one(parameters, 0, 2).lower(), _on_off([_one(parameters, 1, 2)])
+        try:
+            self._server.cabinet.set_contact(name, closed)
+        except ValueError as error:
+            raise ScpiError(-224, str(error)) from error
 
     # The stream.
 

@@ -14,8 +14,10 @@ import tty
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from nixel.acquisition.virtual.sensors import Sensors
 
 __all__ = ["WATCHDOG_TIME", "SerialLine", "SurveillanceUnit"]
 
@@ -32,17 +34,16 @@ class SurveillanceUnit:
     ----------
     gate : callable
         Told (on, reason) whenever the gate of the amplifier moves.
-    analog : callable
-        Gives the coil's temperature in degC and the amplitude of its current in A.
+    sensors : Sensors
+        What it measures; its contacts `emergency-stop-1` and `-2` are the two channels of the chain.
     """
 
-    def __init__(self, gate: Callable[[bool, str], None], analog: Callable[[], tuple[float, float]]) -> None:
-        self._gate, self._analog = gate, analog
+    def __init__(self, gate: Callable[[bool, str], None], sensors: Sensors) -> None:
+        self._gate, self._sensors = gate, sensors
         self._lock = threading.Lock()
         self._ac = False
         self._watchdog = False
         self._fed: float | None = None
-        self._chain_closed = True
 
     def answer(self, request: str, now: float) -> str:
         """Answer one request at the time `now` in s; both without the wire's marks."""
@@ -51,16 +52,16 @@ class SurveillanceUnit:
             if request == "VERSION":
                 return "SURVBOX:3"
             if request == "GET:ANALOG":
-                return "ANALOG:" + ";".join(f"{value:.3f}" for value in self._analog())
+                return "ANALOG:" + ";".join(f"{value:.3f}" for value in self._sensors.analog())
             if request == "GET:DIGITAL":
-                return f"DIGITAL:{int(self._chain_closed)};1"
+                return "DIGITAL:" + ";".join(str(int(closed)) for closed in self._sensors.digital())
             if request == "GET:STATUS":
                 return f"STATUS:AC={int(self._ac)};WD={int(self._watchdog)}"
             return self._act(request, now)
 
     def _act(self, request: str, now: float) -> str:
         if request == "ENABLE:AC":
-            if not self._chain_closed:
+            if not self._sensors.chain_closed:
                 return "NAK:the emergency stop is pulled"
             if not self._watchdog:
                 return "NAK:the watchdog is not enabled"
@@ -85,18 +86,18 @@ class SurveillanceUnit:
         with self._lock:
             self._watch(now)
 
-    def set_emergency_stop(self, pulled: bool) -> None:
-        """Open or close the emergency-stop chain; opening it closes the gate at once."""
-        with self._lock:
-            self._chain_closed = not pulled
-            if pulled:
-                self._move(False, "the emergency stop was pulled")
+    def set_contacts(self, names: Sequence[str], closed: bool) -> None:
+        """Open or close contacts; opening the emergency-stop chain closes the gate at once.
 
-    @property
-    def chain_closed(self) -> bool:
-        """Whether the emergency-stop chain is closed."""
+        Raises
+        ------
+        ValueError
+            There is no such contact.
+        """
         with self._lock:
-            return self._chain_closed
+            self._sensors.set_contacts(names, closed)
+            if not self._sensors.chain_closed:
+                self._move(False, "the emergency stop was pulled")
 
     def _watch(self, now: float) -> None:
         if self._ac and (self._fed is None or now - self._fed > WATCHDOG_TIME):

@@ -1,0 +1,82 @@
+"""What the socket answers without asking the control loop: the status, and what the service is."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from nixel.safety import interface, protocol
+from nixel.safety.protocol import CallError
+from nixel.safety.status import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nixel.safety.config import Instrument
+    from nixel.safety.protocol import Call
+    from nixel.safety.status import Snapshot
+
+
+def introspect(call: Call, version: str) -> Mapping[str, Any]:
+    """Answer a call of org.varlink.service.
+
+    Parameters
+    ----------
+    call
+        What was asked.
+    version
+        Ours.
+
+    Returns
+    -------
+    Mapping
+        The parameters of the answer.
+
+    Raises
+    ------
+    CallError
+        If there is no such method or interface.
+    """
+    match call.method.removeprefix(f"{interface.SERVICE}."):
+        case "GetInfo":
+            return {
+                "vendor": "nixel",
+                "product": "nixel safety daemon",
+                "version": version,
+                "url": "",
+                "interfaces": list(interface.DESCRIPTIONS),
+            }
+        case "GetInterfaceDescription":
+            name = call.parameters.get("interface")
+            if not isinstance(name, str):
+                raise CallError(protocol.INVALID_PARAMETER, parameter="interface")
+            if name not in interface.DESCRIPTIONS:
+                raise CallError(protocol.INTERFACE_NOT_FOUND, interface=name)
+            return {"description": interface.DESCRIPTIONS[name]}
+    raise CallError(protocol.METHOD_NOT_FOUND, method=call.method)
+
+
+def status(instrument: Instrument, snapshot: Snapshot | None) -> dict[str, Any]:
+    """Answer a call of Status.
+
+    Parameters
+    ----------
+    instrument
+        What is described.
+    snapshot
+        The newest tick; `None` before the first.
+
+    Returns
+    -------
+    dict
+        The parameters of the answer.
+
+    Raises
+    ------
+    CallError
+        Before the first tick.
+    """
+    if snapshot is None:
+        raise CallError(protocol.REFUSED, message="the safety daemon has just started; ask again")
+    offset = time.time() - time.monotonic()
+    return describe(instrument.core, instrument.simulated, snapshot, offset, instrument.proof_interval)

@@ -1,0 +1,84 @@
+"""Which units an instrument has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nixel.safety.cpu import THERMAL, Cpu
+from nixel.safety.gpio import Gpio, Lines
+from nixel.safety.survbox import Timing
+from nixel.safety.surveillance import Surveillance
+from nixel.safety.units import Units
+from nixel.safety.wiring import CPU_TEMPERATURE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nixel.safety.config import Instrument
+    from nixel.safety.declared import Config
+    from nixel.safety.units import Unit
+    from nixel.safety.units_config import GpioChip
+
+
+def fitted(
+    instrument: Instrument,
+    surveillance: str | None = None,
+    panel: str | None = None,
+    thermal: Path | None = None,
+) -> Units:
+    """Make the units of an instrument, not started yet.
+
+    Parameters
+    ----------
+    instrument
+        What is guarded.
+    surveillance
+        The serial line of its surveillance unit, if it is another one than the file names.
+    panel
+        The same for the socket of its virtual GPIO chip; a real chip stays as it is.
+    thermal
+        The same for the folder of a simulated instrument's thermal zones; a real one has the kernel's.
+
+    Returns
+    -------
+    Units
+        In the order of their start.
+    """
+    core = instrument.core
+    units: list[Unit] = []
+    if instrument.surveillance is not None:
+        units.append(Surveillance(surveillance or instrument.surveillance.path, _timing(core)))
+    if instrument.gpio is not None:
+        chip = instrument.gpio
+        if chip.simulated and panel is not None:
+            chip = replace(chip, path=panel)
+        units.append(Gpio(chip, core.period, _panel if chip.simulated else _chip))
+    if instrument.cpu_temperature:
+        ages = (guard.max_age for guard in core.interlocks if CPU_TEMPERATURE in guard.sources)
+        zones = thermal if instrument.simulated and thermal is not None else THERMAL
+        units.append(Cpu(max(core.period, min(ages) / 4), zones))
+    return Units(units)
+
+
+def _timing(core: Config) -> Timing:
+    shortest = min(
+        *(interlock.max_age for interlock in core.interlocks),
+        *(output.readback_within for output in core.outputs),
+    )
+    return Timing(reply=shortest, active=core.period, idle=max(core.period, shortest / 4))
+
+
+# Both in the unit's own thread, so that neither library delays the start.
+
+
+def _panel(chip: GpioChip) -> Lines:
+    from nixel.safety.gpio_panel import PanelLines
+
+    return PanelLines(chip)
+
+
+def _chip(chip: GpioChip) -> Lines:
+    from nixel.safety.gpio_chip import ChipLines
+
+    return ChipLines.open(chip)

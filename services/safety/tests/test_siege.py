@@ -1,0 +1,40 @@
+"""The socket under attack, briefly; `make fuzz` does it for long."""
+
+from __future__ import annotations
+
+import pytest
+import siege
+from abuse import ATTACKS
+
+SECONDS = 3.0
+
+
+@pytest.fixture
+def beside(unit, start_daemon):
+    other = type(unit)()
+    yield start_daemon(other.path)
+    other.unplug()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_costs_no_deadline_no_memory_and_nobody_elses_answer(attack, daemon, beside):
+    found = siege.besiege(daemon, beside, attack, SECONDS)
+    print(found)
+    if found.wrong:
+        # What it really causes, it causes again.
+        found = siege.besiege(daemon, beside, attack, 2 * SECONDS)
+        print(found)
+    assert not found.wrong, str(found)
+    assert found.done > 0, "nothing was attacked"
+    assert found.ticks > 50 * SECONDS, "the loop goes on"
+    assert daemon.end() == 0
+    assert daemon.process.stderr.read() == ""
+
+
+def test_what_counts_as_caused():
+    assert siege.by_chance(0, 0) == 1.0
+    assert siege.by_chance(3, 3) > 0.5
+    assert siege.by_chance(12, 9) > siege.BY_CHANCE
+    assert siege.by_chance(13, 0) > siege.BY_CHANCE > siege.by_chance(14, 0)
+    assert siege.by_chance(40, 10) < siege.BY_CHANCE
