@@ -7,10 +7,13 @@ duration is one or two ticks, the shortest that make each rule different from it
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 
+import invariants
 from exploration import ALSO_GOOD, GOOD, Letter
+
+from nixel.safety import tick
 from nixel.safety.model import (
     AcquireLease,
     Arm,
@@ -60,21 +63,17 @@ KINDS = {
     "contacts": TwoContacts("contacts", ("digital:1", "digital:2"), (True, False), max_age=T, discrepancy=T),
     "sensors": TwoSensors("sensors", ("analog:2", "analog:3"), "degC", 1.0, max_age=T, discrepancy=T),
     "heartbeat": Heartbeat("heartbeat", "digital:3", interval=T, max_age=T),
-    "flow": Limit(
-        "flow", "analog:4", "l/min", trip=2.0, max_age=T, direction=Direction.BELOW, bypass=5 * T
-    ),
+    "flow": Limit("flow", "analog:4", "l/min", trip=2.0, max_age=T, direction=Direction.BELOW, bypass=5 * T),
 }
-TIGHT = {"readback_within": T, "settle": T}
 
 
-def config(kinds=tuple(KINDS), **second):
-    """An instrument with some of the kinds, and two outputs of which the second follows the first."""
+def config(*kinds, outputs=2, **last):
+    """An instrument with some of the kinds, and one output, or two of which the second follows the first."""
     names = tuple(kinds)
-    outputs = (
-        Output("amplifier", "ac", names, **TIGHT),
-        Output("transmit", "gpio:1", names[:1], readback_within=T, after=("amplifier",), **second),
-    )
-    return Config(T, 3 * T, tuple(KINDS[name] for name in names), outputs)
+    first = Output("amplifier", "ac", names, readback_within=T, settle=T, **(last if outputs == 1 else {}))
+    second = Output("transmit", "gpio:1", names[:1], readback_within=T, after=("amplifier",), **last)
+    # A lease of three ticks is the shortest with which one client can acquire, enable and renew in a tick each.
+    return Config(T, 3 * T, tuple(KINDS[name] for name in names), (first, second)[:outputs])
 
 
 # --- readings ---
@@ -133,7 +132,11 @@ def _said(interlock, place, seen, now):
     odd = {"senseless": Reading(None, now), "stale": Reading(good, now - 1.5 * T)}
     odd["ahead"] = Reading(good, now + 1.5 * T)
     if not isinstance(good, bool):
-        odd |= {"NaN": Reading(math.nan, now), "infinite": Reading(-math.inf, now), "a state": Reading(True, now)}
+        odd |= {
+            "NaN": Reading(math.nan, now),
+            "infinite": Reading(-math.inf, now),
+            "a state": Reading(True, now),
+        }
     elif contact:
         odd["a number"] = Reading(1.0, now)
     return [*found, ("gone", None, BASIC), *((name, reading, VARIED) for name, reading in odd.items())]
@@ -206,40 +209,53 @@ def disturbances(config, state, ghost, now, width=1, grade=FULL, leave=()):
 # --- requests ---
 
 
-def single(state, bypassable="flow", outputs=("amplifier", "transmit")):
-    """Every kind of request by either of two clients: the holder of the lease, if there is one, and another."""
+def clients(state):
+    """The holder of the lease, if there is one, and another client."""
     holder = FIRST if state.lease is None else state.lease.client
-    other = FIRST + SECOND - holder
-    both = (holder, other)
+    return holder, FIRST + SECOND - holder
+
+
+def single(config, state, *, bypasses=True):
+    """Every kind of request, by each of two clients where it matters who asks."""
+    both = clients(state)
     found = [
         *(AcquireLease(client, 1, "x") for client in both),
         *(kind(client, 1) for kind in (RenewLease, ReleaseLease, Disconnect) for client in both),
-        *(Enable(client, 1, output) for client in both for output in outputs),
-        *(Disable(other, 1, output) for output in outputs),
-        Arm(other, 1),
-        Stop(other, 1, "x"),
-        Reset(other, 1),
-        Bypass(other, 1, bypassable, 5 * T),
-        Bypass(other, 1, bypassable, 6 * T),
-        Bypass(other, 1, "estop", T),
-        EndBypass(other, 1, bypassable),
+        *(Enable(client, 1, output.name) for client in both for output in config.outputs),
+        *(Disable(both[1], 1, output.name) for output in config.outputs),
+        *(Arm(both[1], 1), Stop(both[1], 1, "x"), Reset(both[1], 1)),
     ]
+    if bypasses:
+        asked = [("flow", 5 * T), ("flow", 6 * T), ("estop", T)]
+        found += [
+            *(Bypass(both[1], 1, name, length) for name, length in asked),
+            EndBypass(both[1], 1, "flow"),
+        ]
     return [(each,) for each in found]
 
 
-def pairs(state, **options):
+def pairs(config, state):
     """Every two requests of one tick, in both orders."""
-    ones = [each for (each,) in single(state, **options)]
-    return [(one, other) for one in ones for other in ones]
+    ones = [each for (each,) in single(config, state)]
+    return [(one, replace(other, number=2)) for one in ones for other in ones]
 
 
-def climb(state, last="transmit"):
-    """What leads on from a state: to the next mode, to the last output, and to a longer lease."""
-    holder = FIRST if state.lease is None else state.lease.client
+def climb(config, state):
+    """What leads on from a state: to the next mode or the last output, to a longer lease, and to both."""
+    holder, _ = clients(state)
     lease = AcquireLease(holder, 1, "x") if state.lease is None else RenewLease(holder, 1)
-    enable = Enable(holder, 1, last)
-    upwards = {Mode.FAULT: Reset(holder, 1), Mode.SAFE: Arm(holder, 1)}.get(state.mode, enable)
+    enable = Enable(holder, 2, config.outputs[-1].name)
+    upwards = {Mode.FAULT: Reset(holder, 2), Mode.SAFE: Arm(holder, 2)}.get(state.mode, enable)
     return [(upwards,), (lease,), (lease, upwards)]
+
+
+def shorten_the_start(monkeypatch):
+    """Make the moment after the start, in which nothing can have been seen for long enough, two ticks long.
+
+    The code is the same; with a second, which is 64 ticks, the exploration would only count them.
+    """
+    monkeypatch.setattr(tick, "_START_GRACE", 2 * T)
+    monkeypatch.setattr(invariants, "START_GRACE", 2 * T)
 
 
 def letter(later, disturbance, requests=()):

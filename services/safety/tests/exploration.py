@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 import judged
 import pytest
 from invariants import begin, judge
+
 from nixel.safety import core, interlocks
 from nixel.safety.model import Heartbeat, Inputs, Memory, Mode, Rate
 
@@ -83,7 +84,7 @@ def key_of(config, state, ghost, now, horizon, causes="all"):
     )
     bypasses = tuple(sorted((name, each.expires - now) for name, each in state.bypasses.items()))
     return (
-        (state.mode, first, lease, outputs, bypasses, memory),
+        (state.mode, now - state.last, first, lease, outputs, bypasses, memory),
         _ghost(config, ghost, now, age, state),
     )
 
@@ -125,13 +126,13 @@ def _ghost(config, ghost, now, age, state):
         if each is None:
             seen.append(None)
             continue
-        since = each.since and (each.since[0], age(each.since[1]))
+        since = age(each.beyond), age(each.well)
         still = each.still and (_merged(interlock, each.still[0]), age(each.still[1]))
         still = None if isinstance(interlock, Rate) and interlock.frozen_after is None else still
         seen.append((each.fine, since, still, _relative(each.watched, age), age(each.apart), each.stuck))
     holder = ghost.lease and state.lease and ghost.lease[0] == state.lease.client
     return (
-        ghost.ticked is None,
+        None if ghost.ticked is None else now - ghost.ticked,
         ghost.first is None,
         ghost.armed,
         ghost.on,

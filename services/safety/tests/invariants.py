@@ -18,9 +18,10 @@ is an event).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from judged import Seen, gap_of, healths
+
 from nixel.safety.model import (
     AcquireLease,
     Arm,
@@ -29,7 +30,9 @@ from nixel.safety.model import (
     Disconnect,
     Enable,
     EndBypass,
+    Heartbeat,
     Mode,
+    Rate,
     ReleaseLease,
     RenewLease,
     Reset,
@@ -161,11 +164,13 @@ def judge(config, ghost, before, inputs, now, result):
     if bad & emergency or asked.stopped:
         found.unless(not on and not outputs.permitted, 6, "a stop did not win")
         found.unless(after.mode not in {Mode.ARMED, Mode.ENERGISED}, 6, f"a stop led to {after.mode}")
+    if bad & emergency and (live or ghost.granted):
+        found.unless(after.mode is Mode.FAULT, 11, "a bypass covers the emergency stop")
     for name in dead:
         found.unless(after.mode is Mode.FAULT and not on, 7, f"{name} cannot be trusted and {after.mode}")
     if ghost.ticked is None:
         found.unless(not on and not outputs.permitted, 8, "the first tick permits outputs")
-    _check_causes(ghost, bad, latched, before, after, inputs, config, now, events, found)
+    _check_causes(ghost, bad, latched, before, after, inputs, config, now, events, seen, found)
     found.unless(outputs.permitted == armed, 10, f"permitted is {outputs.permitted}, armed is {armed}")
     found.unless((outputs.beat != before.beat) == armed, 10, "the heartbeat does not say what is permitted")
     found.unless(outputs.beat == after.beat, 10, "the heartbeat is not the one that is remembered")
@@ -183,10 +188,12 @@ def judge(config, ghost, before, inputs, now, result):
     _check_order(config, ghost, inputs, now, on, armed, found)
     _check_record(ghost, before, after, outputs, events, asked, armed, latched, found)
     switched = {**ghost.switched, **dict.fromkeys(on ^ ghost.on, now)}
-    first = (after.causes[0].name, after.causes[0].time) if latched and not was_latched and after.causes else None
+    first = (
+        (after.causes[0].name, after.causes[0].time) if latched and not was_latched and after.causes else None
+    )
     return Ghost(
         started=ghost.started,
-        ticked=now,
+        ticked=now if ghost.ticked is None else max(now, ghost.ticked),
         first=(ghost.first if was_latched else first or ("?", now)) if latched else None,
         armed=armed,
         on=on,
@@ -224,7 +231,9 @@ class _Asked:
         ended = {e.interlock for e in self.heard if isinstance(e, EndBypass) and e.client not in self.gone}
         allowed = {each.name for each in self.config.interlocks if each.bypass and not each.emergency_stop}
         granted = self.ghost.granted.items()
-        return {name: end for name, end in granted if end > self.now and name in allowed and name not in ended}
+        return {
+            name: end for name, end in granted if end > self.now and name in allowed and name not in ended
+        }
 
     def lapse(self):
         """Whether the lease ends by itself."""
@@ -303,7 +312,7 @@ def _check_freshness(config, on, live, inputs, now, found):
                 found.unless(not why, 1, f"an output is on although {source} is {why}")
 
 
-def _check_causes(ghost, bad, latched, before, after, inputs, config, now, events, found):
+def _check_causes(ghost, bad, latched, before, after, inputs, config, now, events, seen, found):
     """9: which causes are told, and that they are true."""
     names = [cause.name for cause in after.causes]
     found.unless(bool(names) == (after.mode is Mode.FAULT), 9, f"{after.mode} with the causes {names}")
@@ -318,7 +327,7 @@ def _check_causes(ghost, bad, latched, before, after, inputs, config, now, event
     found.unless(latched or after.mode is not Mode.FAULT, 9, "a fault for which there is no cause")
     waiting = set()
     if ghost.first is not None and ghost.first[0] == "start" and now - ghost.started < START_GRACE:
-        waiting = _never_read(config, inputs)
+        waiting = _early(config, inputs, seen)
     missing = bad - set(names) - waiting
     found.unless(not missing, 9, f"{missing} is bad and not among the causes {names}")
     told = {event.details.get("name") for event in events if event.kind == "cause"}
@@ -326,9 +335,15 @@ def _check_causes(ghost, bad, latched, before, after, inputs, config, now, event
     found.unless(new <= told, 9, f"{new - told} is a cause without an event")
 
 
-def _never_read(config, inputs):
-    """What has no reading at all; for a moment after the start that is no cause of its own."""
+def _early(config, inputs, seen):
+    """What has not been seen for long enough to be judged; for a moment after the start that is no cause."""
     names = {i.name for i in config.interlocks if any(s not in inputs.readings for s in i.sources)}
+    for interlock in config.interlocks:
+        each = seen[interlock.name]
+        if isinstance(interlock, Rate) and each.watched:
+            names.add(interlock.name)
+        if isinstance(interlock, Heartbeat) and each.still is not None and each.still[1] is None:
+            names.add(interlock.name)
     sinks = {o.name for o in config.outputs if f"readback:{o.sink}" not in inputs.readings}
     return names | {f"{name} readback" for name in sinks}
 
@@ -358,13 +373,17 @@ def _check_order(config, ghost, inputs, now, on, armed, found):
     def says(output, value):
         reading = inputs.readings.get(f"readback:{output.sink}")
         since = ghost.switched.get(output.name, ghost.started)
-        return (output.name in ghost.on) is value and reading is not None and reading.value is value, since, reading
+        return (
+            (output.name in ghost.on) is value and reading is not None and reading.value is value,
+            since,
+            reading,
+        )
 
     outputs = {output.name: output for output in config.outputs}
     for name in on - ghost.on:
         for prior in outputs[name].after:
             said, since, reading = says(outputs[prior], True)
-            fine = said and reading.time >= since and now - since >= outputs[prior].settle
+            fine = said and reading.time > since and now - since >= outputs[prior].settle
             found.unless(fine, "order", f"{name} went on before {prior} was")
     for name in on:
         found.unless(set(outputs[name].after) <= on, "order", f"{name} is on without what it needs")
@@ -373,7 +392,9 @@ def _check_order(config, ghost, inputs, now, on, armed, found):
             for other in outputs.values():
                 if name in other.after:
                     said, since, reading = says(other, False)
-                    found.unless(said and reading.time >= since, "order", f"{name} went off before {other.name}")
+                    found.unless(
+                        said and reading.time > since, "order", f"{name} went off before {other.name}"
+                    )
 
 
 def _check_record(ghost, before, after, outputs, events, asked, armed, latched, found):
@@ -384,7 +405,9 @@ def _check_record(ghost, before, after, outputs, events, asked, armed, latched, 
     moves = [(event.details["old"], event.details["new"]) for event in events if event.kind == "transition"]
     chain = [before.mode, *(new for _, new in moves)]
     fine = [old for old, _ in moves] == chain[:-1] and chain[-1] == after.mode
-    found.unless(fine, "record", f"the transitions told, {moves}, do not lead from {before.mode} to {after.mode}")
+    found.unless(
+        fine, "record", f"the transitions told, {moves}, do not lead from {before.mode} to {after.mode}"
+    )
     switched = {(e.details["output"], e.details["on"]) for e in events if e.kind == "output"}
     for name in outputs.on ^ ghost.on:
         told = (name, name in outputs.on) in switched

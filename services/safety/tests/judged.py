@@ -32,8 +32,8 @@ class Seen:
     ----------
     fine
         Whether it was healthy in the last tick.
-    since
-        How it has been without a break, but for the delays, and since when.
+    beyond, well
+        Since when it has been beyond, or well, while that has not decided yet.
     still
         The last value, and when it was first read; for a heartbeat `None` in place of a time before any change.
     watched
@@ -45,7 +45,8 @@ class Seen:
     """
 
     fine: bool = False
-    since: tuple[str, float] | None = None
+    beyond: float | None = None
+    well: float | None = None
     still: tuple[float | bool, float | None] | None = None
     watched: tuple[tuple[float, float], ...] = ()
     apart: float | None = None
@@ -89,13 +90,15 @@ def healths(config, ghost, inputs, now):
             used[output.name] = _used(output, ghost, now)
             spent = on and used[output.name] >= output.on_time
             health[f"{output.name} on-time"] = BEYOND if spent else WELL
+    if now < (ghost.started if ghost.ticked is None else ghost.ticked):
+        health["clock"] = DEAD
     health.update(dict.fromkeys(inputs.faults or {}, DEAD))
     return seen, used, health
 
 
 def _used(output, ghost, now):
     """A bucket that fills while the output is on and leaks while it is off, so that `duty` is the long run."""
-    passed = 0.0 if ghost.ticked is None else now - ghost.ticked
+    passed = 0.0 if ghost.ticked is None else max(0.0, now - ghost.ticked)
     used = ghost.used.get(output.name, 0.0)
     if output.name in ghost.on:
         return used + passed
@@ -106,17 +109,23 @@ def judge(interlock, before, readings, now):
     """Judge one interlock: what is remembered of it, and its health."""
     taken = [readings.get(source) for source in interlock.sources]
     if any(gap_of(reading, interlock.max_age, now) or not _sensible(interlock, reading) for reading in taken):
-        return Seen(stuck=before.stuck), DEAD
+        return Seen(apart=before.apart, stuck=before.stuck), DEAD
     seen, how = _KINDS[type(interlock)](interlock, before, taken, now)
     if how == DEAD:
         return replace(seen, fine=False), DEAD
-    delay = interlock.trips_after if how == BEYOND else interlock.clears_after
-    if before.fine == (how == WELL):
-        return replace(seen, fine=before.fine), how
-    began = before.since[1] if before.since is not None and before.since[0] == how else now
-    if now - began >= delay:
-        return replace(seen, fine=how == WELL), how
-    return replace(seen, fine=before.fine, since=(how, began)), WELL if before.fine else BEYOND
+    if how == BEYOND:
+        if not before.fine:
+            return replace(seen, fine=False), BEYOND
+        # Beyond for as long as may be, and not well in between for as long: it trips.
+        beyond = now if before.beyond is None else before.beyond
+        trips = now - beyond >= interlock.trips_after
+        return replace(seen, fine=not trips, beyond=None if trips else beyond), BEYOND if trips else WELL
+    well = now if before.well is None else before.well
+    over = now - well >= (interlock.trips_after if before.fine else interlock.clears_after)
+    if before.fine:
+        waits = before.beyond is not None and not over
+        return replace(seen, fine=True, **({"beyond": before.beyond, "well": well} if waits else {})), WELL
+    return replace(seen, fine=over, well=None if over else well), WELL if over else BEYOND
 
 
 def _sensible(interlock, reading):
@@ -125,13 +134,23 @@ def _sensible(interlock, reading):
         return isinstance(value, bool)
     if isinstance(value, bool):
         return isinstance(interlock, Heartbeat)
-    return value is not None and math.isfinite(value)
+    if value is None or not math.isfinite(value):
+        return False
+    return not isinstance(interlock, Limit) or math.isfinite(_quantity(interlock, value))
+
+
+def _quantity(interlock, value):
+    """What a limit judges: the factor times the reading, or its size, or its square."""
+    if interlock.power == 2:
+        return interlock.factor * value * value if abs(value) < 1e150 else math.inf
+    return interlock.factor * (abs(value) if interlock.magnitude else value)
 
 
 def _limit(interlock, before, taken, now):
     reading = taken[0]
     worse = interlock.direction is Direction.BELOW
-    distance = reading.value - interlock.trip if worse else interlock.trip - reading.value
+    quantity = _quantity(interlock, reading.value)
+    distance = quantity - interlock.trip if worse else interlock.trip - quantity
     wanted = 0.0 if before.fine else interlock.hysteresis
     beyond = distance <= 0.0 or distance <= wanted
     return _moving(interlock, before, reading, BEYOND if beyond else WELL)
@@ -172,7 +191,8 @@ def _contacts(interlock, before, taken, now):
     if not any(good):
         return Seen(), BEYOND
     apart = now if before.apart is None else before.apart
-    return Seen(apart=apart, stuck=before.stuck or now - apart > interlock.discrepancy), BEYOND
+    stuck = before.stuck or now - apart > interlock.discrepancy
+    return Seen(apart=apart, stuck=stuck), DEAD if stuck else BEYOND
 
 
 def _sensors(interlock, before, taken, now):
@@ -186,7 +206,7 @@ def _sensors(interlock, before, taken, now):
 def _heartbeat(interlock, before, taken, now):
     reading, changed = taken[0], None
     if before.still is not None:
-        changed = before.still[1] if before.still[0] == reading.value else reading.time
+        changed = before.still[1] if before.still[0] == reading.value else min(now, reading.time)
     alive = changed is not None and now - changed <= interlock.interval
     return Seen(still=(reading.value, changed)), WELL if alive else BEYOND
 
