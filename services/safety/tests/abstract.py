@@ -234,10 +234,16 @@ def single(config, state, *, bypasses=True):
     return [(each,) for each in found]
 
 
-def pairs(config, state):
-    """Every two requests of one tick, in both orders."""
+def pairs(config, state, *, every):
+    """Two requests of one tick, in both orders: every two, or those of which one takes something away."""
     ones = [each for (each,) in single(config, state)]
-    return [(one, replace(other, number=2)) for one in ones for other in ones]
+    taking = Stop | Disconnect | ReleaseLease | Disable | EndBypass
+    return [
+        (one, replace(other, number=2))
+        for one in ones
+        for other in ones
+        if every or isinstance(one, taking) or isinstance(other, taking)
+    ]
 
 
 def climb(config, state):

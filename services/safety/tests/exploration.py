@@ -29,7 +29,7 @@ import pytest
 from invariants import begin, judge
 
 from nixel.safety import core, interlocks
-from nixel.safety.model import Heartbeat, Inputs, Memory, Mode, Rate
+from nixel.safety.model import Heartbeat, Inputs, Memory, Rate
 
 
 @dataclass
@@ -38,10 +38,8 @@ class Explored:
 
     states: int = 0
     transitions: int = 0
-    cut: int = 0
     modes: dict = field(default_factory=dict)
     broken: dict = field(default_factory=dict)  # each invariant that did not hold, with the first example
-    seen: set = field(default_factory=set)  # what was reached, as the test names it
 
     def __str__(self):
         modes = ", ".join(f"{count} {mode}" for mode, count in sorted(self.modes.items()))
@@ -244,8 +242,3 @@ def _explore(config, letters, horizon, causes, step, start, until, most, forget)
 def _note(explored, found, letter, state):
     for number, text in found:
         explored.broken.setdefault(number, f"{number}: {text}\n  by {letter}\n  in {state}")
-
-
-def reached(explored):
-    """Whether each mode was reached; an exploration that never switches anything on would prove nothing."""
-    return set(explored.modes) == {str(mode) for mode in Mode}

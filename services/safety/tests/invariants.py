@@ -355,7 +355,8 @@ def _check_bypasses(config, asked, live, before, after, outputs, events, now, fo
         guard = next(each for each in config.interlocks if each.name == name)
         found.unless(name in may, 11, f"{name} is bypassed although nobody may have asked")
         found.unless(not guard.emergency_stop, 11, f"the emergency stop {name} is bypassed")
-        found.unless(now < bypassed.expires <= now + guard.bypass, 11, f"the bypass of {name} does not end")
+        latest = max(now, asked.ghost.ticked or now) + guard.bypass
+        found.unless(now < bypassed.expires <= latest, 11, f"the bypass of {name} does not end")
         found.unless(bypassed.expires <= may.get(name, now), 11, f"the bypass of {name} was prolonged")
     for verdict in outputs.verdicts:
         found.unless(not verdict.bypassed or verdict.name in live, 11, f"{verdict.name} counts as bypassed")
