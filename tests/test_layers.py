@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "reconstruction": {"physics"},
     "safety": set(),
     "update": set(),
-    "imaging": {"acquisition", "reconstruction", "safety.client"},
+    # It draws the safety daemon's recordings, which are files that it reads and never writes.
+    "imaging": {"acquisition", "reconstruction", "safety.client", "safety.recording", "safety.blackbox"},
 }
 
 

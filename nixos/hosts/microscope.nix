@@ -1,4 +1,9 @@
 # The lensless microscope on a Raspberry Pi. Which board is the caller's (nixos/hosts/default.nix).
+{ lib, ... }:
+
+let
+  shipped = lib.importTOML ../../src/acquisition/nixel/acquisition/instruments/virtual-microscope.toml;
+in
 {
   imports = [ ./microscope-card.nix ];
 
@@ -34,6 +39,8 @@
       gpio = true;
     };
 
+    # Its panel is simulated too; the processor's temperature is the board's own.
+    instrument.virtual.enable = true;
     # Simulated, and it says so: the sensor is in the device tree, but no adapter reads it yet.
     instrument.settings = {
       instrument = {
@@ -68,40 +75,7 @@
           on_time = "10 s";
         };
       };
-      safety = {
-        rate = "100 Hz";
-        lease = "500 ms";
-        operator_group = "nixel-operator";
-        surveillance = {
-          adapter = "serial-surveillance";
-          path = "/run/nixel/surveillance";
-          simulated = true;
-        };
-        interlocks = {
-          lid = {
-            kind = "boolean";
-            source = "digital:0";
-            healthy = true;
-            max_age = "250 ms";
-            message = "the lid is open";
-          };
-          cpu-temperature = {
-            kind = "limit";
-            source = "analog:0";
-            unit = "degC";
-            warn = "70 degC";
-            trip = "80 degC";
-            max_age = "250 ms";
-          };
-        };
-        outputs.light = {
-          sink = "ac";
-          gated_by = [
-            "lid"
-            "cpu-temperature"
-          ];
-        };
-      };
+      inherit (shipped) safety;
     };
   };
 

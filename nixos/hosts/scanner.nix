@@ -1,4 +1,9 @@
 # The Magnetic Particle Imaging scanner's workstation.
+{ lib, ... }:
+
+let
+  shipped = lib.importTOML ../../src/acquisition/nixel/acquisition/instruments/virtual-scanner.toml;
+in
 {
   imports = [ ./scanner-disk.nix ];
 
@@ -99,37 +104,11 @@
           transmit_time = "120 s";
         };
       };
-      safety = {
-        rate = "100 Hz";
-        lease = "500 ms";
-        operator_group = "nixel-operator";
+      # Wired like the simulated scanner, so that what is guarded stands in one place; the unit is a real one.
+      safety = shipped.safety // {
         surveillance = {
           adapter = "serial-surveillance";
           path = "/dev/nixel/surveillance";
-        };
-        interlocks = {
-          coil-temperature = {
-            kind = "limit";
-            source = "analog:0";
-            unit = "degC";
-            warn = "50 degC";
-            trip = "60 degC";
-            max_age = "250 ms";
-          };
-          emergency-stop = {
-            kind = "boolean";
-            source = "digital:0";
-            healthy = true;
-            max_age = "250 ms";
-            message = "the emergency stop is pulled";
-          };
-        };
-        outputs.amplifier = {
-          sink = "ac";
-          gated_by = [
-            "coil-temperature"
-            "emergency-stop"
-          ];
         };
       };
     };

@@ -49,6 +49,18 @@ let
       type = types.nullOr type;
       default = null;
     };
+
+  simulated = lib.mkOption {
+    type = types.bool;
+    default = false;
+    example = true;
+    description = "Whether it is a virtual one.";
+  };
+  source = types.strMatching "(analog|digital):(0|[1-9][0-9]?)|gpio:(0|[1-9][0-9]{0,2})|cpu:temperature";
+  level = types.enum [
+    "high"
+    "low"
+  ];
 in
 {
   freeformType = toml.type;
@@ -144,8 +156,18 @@ in
           lease =
             required quantity "The longest silence of a client that keeps an output on."
               "500 ms";
+          deadlines =
+            optionalTable "How many deadlines of the control loop may be missed; 10 within 1 s if left out."
+              {
+                limit = 10;
+                window = "1 s";
+              }
+              {
+                limit = required types.ints.positive "As many may be missed within the window." 10;
+                window = required quantity "The window." "1 s";
+              };
           surveillance =
-            table "The unit that reads the interlocks and holds the relay."
+            optionalTable "The serial unit that reads interlocks and holds a relay, if there is one."
               {
                 adapter = "serial-surveillance";
                 path = "/dev/nixel/surveillance";
@@ -153,35 +175,99 @@ in
               {
                 adapter = required types.str "Which adapter speaks to it." "serial-surveillance";
                 path = required types.str "Its serial line." "/dev/nixel/surveillance";
-                simulated = lib.mkOption {
-                  type = types.bool;
-                  default = false;
-                  example = true;
-                  description = "Whether it is a virtual one.";
+                inherit simulated;
+              };
+          gpio =
+            optionalTable "The GPIO chip that reads interlocks and holds relays, if there is one."
+              {
+                adapter = "gpio";
+                chip = "pinctrl-rp1";
+                charge_pump = 27;
+                inputs."5" = {
+                  pull = "up";
+                  active = "low";
                 };
+              }
+              {
+                adapter = required (types.enum [
+                  "gpio"
+                  "virtual-gpio"
+                ]) "Whether it is a chip of the kernel's or a virtual one." "gpio";
+                inherit simulated;
+                charge_pump =
+                  optional types.ints.unsigned
+                    "The line that toggles while outputs are permitted; outputs need one."
+                    27;
+                inputs =
+                  tables "The input lines by number."
+                    {
+                      "5" = {
+                        pull = "up";
+                        active = "low";
+                      };
+                    }
+                    {
+                      pull = required (types.enum [
+                        "up"
+                        "down"
+                        "none"
+                      ]) "The resistor, which decides what a broken wire reads as." "up";
+                      active = required level "The level at which the line reads true." "low";
+                    };
+                outputs =
+                  tables "The output lines by number."
+                    {
+                      "17" = {
+                        active = "high";
+                        readback = 26;
+                      };
+                    }
+                    {
+                      active = required level "The level that energises." "high";
+                      readback =
+                        required types.ints.unsigned "The input line that is active while it really is on."
+                          26;
+                    };
               };
           interlocks =
-            tables "What must be healthy, by name."
+            tables "What must be healthy, by name; docs/safety.md tells what each key means."
               {
                 emergency-stop = {
                   kind = "boolean";
                   source = "digital:0";
                   healthy = true;
                   max_age = "250 ms";
+                  emergency_stop = true;
                 };
               }
               {
                 kind = required (types.enum [
                   "boolean"
+                  "heartbeat"
                   "limit"
-                ]) "Whether it is a contact or a limit of a measured value." "boolean";
-                source =
-                  required (types.strMatching "(analog|digital):(0|[1-9][0-9]?)")
-                    "The channel of the surveillance unit."
-                    "digital:0";
+                  "rate"
+                  "two-channel"
+                ]) "What is judged: a contact, a beat, a level, its rate of change, or two that must agree." "boolean";
+                source = optional source "What it reads; a two-channel interlock has sources instead." "digital:0";
+                sources = optional (types.listOf source) "What a two-channel interlock reads." [
+                  "digital:0"
+                  "digital:1"
+                ];
                 max_age = required quantity "The oldest reading that still counts." "250 ms";
-                trip = optional quantity "The value at which a limit trips." "60 degC";
-                healthy = optional types.bool "The state of a healthy contact." true;
+                trip = optional quantity "The level or rate at which it trips." "60 degC";
+                sensor =
+                  optional types.str "The sensor, whose range in the catalogue of ratings holds the level."
+                    "pt1000-class-b";
+                part =
+                  optional types.str "What it protects, whose rating in the catalogue the level keeps to."
+                    "drive-coil";
+                healthy = optional (types.either types.bool (
+                  types.listOf types.bool
+                )) "The state of a healthy contact, or of each of two." true;
+                bypass = optional quantity "For how long it may be bypassed; never if left out." "10 min";
+                emergency_stop =
+                  optional types.bool "Whether it is the emergency stop, which nothing bypasses or delays."
+                    true;
               };
           outputs =
             tables "What may be energised, by name."
@@ -192,10 +278,19 @@ in
                 };
               }
               {
-                sink = required types.str "The channel of the surveillance unit that permits it." "ac";
+                sink =
+                  required (types.strMatching "ac|gpio:(0|[1-9][0-9]{0,2})")
+                    "The relay of the surveillance unit, or the line of the GPIO chip, that permits it."
+                    "ac";
                 gated_by = required (types.nonEmptyListOf types.str) "The interlocks that must be healthy." [
                   "emergency-stop"
                 ];
+                after = optional (types.nonEmptyListOf types.str) "The outputs that must be on before it." [
+                  "mains"
+                ];
+                settle = optional quantity "For how long it is on before what comes after it." "2 s";
+                on_time = optional quantity "The longest time on at a stretch." "10 s";
+                duty = optional quantity "The largest share of time on in the long run." "50 percent";
               };
         };
   };

@@ -17,6 +17,11 @@ let
   outputs = tables.safety.outputs or { };
   kind = tables.instrument.kind or null;
   simulated = tables.instrument.simulated or false;
+  ratings = config.services.nixel.safety.ratings or null;
+  virtualUnits = builtins.filter (unit: tables.safety.${unit}.simulated or false) [
+    "surveillance"
+    "gpio"
+  ];
 
   unknownGates = lib.concatLists (
     lib.mapAttrsToList (
@@ -100,7 +105,9 @@ in
           }
           ''
             cp "$source" ./instrument.toml
-            nixel instruments ./instrument.toml
+            nixel instruments ${
+              lib.optionalString (ratings != null) "--ratings ${ratings} "
+            }./instrument.toml
             cp ./instrument.toml $out
           '';
     };
@@ -142,10 +149,10 @@ in
         '';
       }
       {
-        assertion = simulated || !(tables.safety.surveillance.simulated or false);
+        assertion = simulated || virtualUnits == [ ];
         message = ''
-          nixel.instrument.settings.safety.surveillance.simulated is true although the instrument is a real one.
-          Real outputs need a real surveillance unit. Set it to false, and path to its serial line.
+          nixel.instrument.settings.safety.${lib.concatStringsSep " and " virtualUnits}.simulated is true although the instrument is a real one.
+          Real outputs need real devices. Set it to false, and name the serial line or the GPIO chip.
         '';
       }
       {

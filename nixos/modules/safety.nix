@@ -11,7 +11,14 @@ let
   cfg = config.services.nixel.safety;
   hardening = import ../lib/hardening.nix;
   inherit (config.nixel.instrument) tables;
-  simulated = tables.safety.surveillance.simulated or false;
+  # The devices that the daemon must be let at, and how systemd names the class of each.
+  real = builtins.filter (
+    unit: (tables.safety.${unit} or null) != null && !(tables.safety.${unit}.simulated or false)
+  ) (lib.attrNames classes);
+  classes = {
+    gpio = "char-gpiochip";
+    surveillance = "char-ttyUSB";
+  };
   # The libraries for a GPIO chip of the kernel's are no part of a daemon that has none.
   onChip = (tables.safety.gpio.adapter or null) == "gpio";
   withChip = pkgs.python3.withPackages (
@@ -58,6 +65,16 @@ in
       description = "The groups that own those devices.";
     };
 
+    ratings = lib.mkOption {
+      type = lib.types.nullOr lib.types.path;
+      default = null;
+      example = lib.literalExpression "./ratings.toml";
+      description = ''
+        What this instrument's sensors can measure and its parts withstand, from its maker, instead of the shipped
+        catalogue. An instrument file with a limit beyond it is refused when the system is built.
+      '';
+    };
+
     surveillance = lib.mkOption {
       type = lib.types.nullOr lib.types.str;
       default = null;
@@ -102,17 +119,22 @@ in
       default = "/var/lib/nixel-safety/events.jsonl";
       readOnly = true;
       example = "/var/lib/nixel-safety/events.jsonl";
-      description = "Its event log, a JSON object a line. For other modules to read.";
+      description = ''
+        Its event log, a JSON object a line. Files of it that were put aside, and the folder `recordings` with what was
+        recorded around each trip, stand beside it. For other modules to read.
+      '';
     };
   };
 
   config = lib.mkIf cfg.enable {
     assertions = [
       {
-        assertion = tables == { } || simulated || cfg.devices != [ ];
+        assertion = real == [ ] || cfg.devices != [ ];
         message = ''
-          services.nixel.safety.devices is empty, so the daemon could not open the surveillance unit of a real instrument.
-          Set services.nixel.safety.devices = [ "char-ttyUSB" ], or whichever device its serial line is.
+          services.nixel.safety.devices is empty, so the daemon could not open the ${lib.concatStringsSep " and the " real} unit of a real instrument.
+          Set services.nixel.safety.devices = [ ${
+            lib.concatMapStringsSep " " (unit: "\"${classes.${unit}}\"") real
+          } ], or whichever devices they are.
         '';
       }
       {
@@ -170,6 +192,10 @@ in
               cfg.events
               "--operator-group"
               cfg.operatorGroup
+            ]
+            ++ lib.optionals (cfg.ratings != null) [
+              "--ratings"
+              "${cfg.ratings}"
             ]
             ++ lib.optionals (cfg.surveillance != null) [
               "--surveillance"

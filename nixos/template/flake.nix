@@ -107,6 +107,8 @@
                         unit = "degC";
                         warn = "50 degC";
                         trip = "60 degC";
+                        sensor = "pt1000-class-b";
+                        part = "drive-coil";
                         max_age = "250 ms";
                       };
                       emergency-stop = {
@@ -114,6 +116,7 @@
                         source = "digital:0";
                         healthy = true;
                         max_age = "250 ms";
+                        emergency_stop = true;
                         message = "the emergency stop is pulled";
                       };
                     };

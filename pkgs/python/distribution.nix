@@ -63,6 +63,8 @@ buildPythonPackage (
       "--override-ini=pythonpath=tests"
     ]
     ++ pytestFlags;
+    # Those measure how a machine copes, which a build does not ask.
+    disabledTestMarks = [ "slow" ];
     # What is tested is what was installed. A Unix socket's path is short (107 bytes), and a build folder may not be.
     preCheck = ''
       rm -r nixel

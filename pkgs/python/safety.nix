@@ -20,6 +20,7 @@ callPackage ./distribution.nix { } {
     gpiozero
     hypothesis
   ];
+  testFiles = [ ../../services/safety/examples ];
   disabledTests = [
     # It reads the instruments that nixel-acquisition ships, which are no part of this source.
     "test_the_shipped_instruments_are_right"

@@ -30,9 +30,13 @@ let
       imaging.enable = false;
       expected = [ "services.nixel.safety.enable = true" ];
     };
-    virtual-scanner-of-a-microscope = {
-      on = "microscope";
-      instrument.virtual.enable = true;
+    virtual-scanner-without-a-data-acquisition = {
+      instrument = {
+        file = null;
+        settings = tables "demo-vm" // {
+          devices = { };
+        };
+      };
       expected = [ "needs a scanner with a DAQ" ];
     };
     real-with-virtual-devices = {
@@ -40,7 +44,7 @@ let
       instrument.settings.instrument.simulated = false;
       expected = [
         "camera, light cannot be of an instrument that is not simulated"
-        "nixel.instrument.settings.safety.surveillance.simulated is true although the instrument is a real one"
+        "nixel.instrument.settings.safety.gpio.simulated is true although the instrument is a real one"
       ];
     };
     kind-without-its-table = {
@@ -50,23 +54,31 @@ let
     };
     gate-that-does-not-exist = {
       on = "scanner";
-      instrument.settings.safety.outputs.amplifier.gated_by = [ "door" ];
-      expected = [ "amplifier is gated by door, which is not an interlock" ];
+      instrument.settings.safety.outputs.amplifier.gated_by = [ "window" ];
+      expected = [ "amplifier is gated by window, which is not an interlock" ];
     };
     interlock-that-gates-nothing = {
       on = "scanner";
-      instrument.settings.safety.interlocks.door = {
+      instrument.settings.safety.interlocks.window = {
         kind = "boolean";
         source = "digital:1";
         healthy = true;
         max_age = "250 ms";
       };
-      expected = [ "door gates no output" ];
+      expected = [ "window gates no output" ];
     };
     surveillance-that-cannot-be-opened = {
       on = "scanner";
       safety.devices = [ ];
       expected = [ ''Set services.nixel.safety.devices = [ "char-ttyUSB" ]'' ];
+    };
+    gpio-chip-that-cannot-be-opened = {
+      on = "microscope";
+      instrument.settings.safety.gpio = {
+        adapter = "gpio";
+        simulated = false;
+      };
+      expected = [ ''Set services.nixel.safety.devices = [ "char-gpiochip" ]'' ];
     };
     devices-of-a-group-that-is-not-there = {
       on = "scanner";

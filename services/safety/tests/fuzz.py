@@ -192,7 +192,8 @@ def guided(target: str, seconds: float) -> tuple[int, str]:
         coverage = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", said)
         found = [path.read_bytes() for path in Path(folder).glob("*-*") if path.is_file()]
     if done.returncode != 0:
-        return done.returncode, f"{target}: {said[-6000:]}\nThe input: {found}"
+        at = max(0, said.find("Uncaught Python exception"))
+        return done.returncode, f"{target}: {said[at : at + 4000]}\n...\n{said[-500:]}\nThe input: {found}"
     edges, features, kept = coverage[-1]
     begun = coverage[0][0]
     return 0, (

@@ -20,6 +20,7 @@ import varlink_idl
 from nixel.safety import interface, model, permissions, protocol, server
 from nixel.safety.config import Deadlines, Instrument
 from nixel.safety.core import start, step
+from nixel.safety.events import EventLog
 from nixel.safety.permissions import Peer, Policy
 from nixel.safety.proof import Prover
 from nixel.safety.server import Server
@@ -46,8 +47,17 @@ SAFETY, SERVICE = (
 )
 DESCRIBED = {interface.INTERFACE: SAFETY, interface.SERVICE: SERVICE}
 MOST_CLIENTS = 12
-# One answer more than the limit may be under way: the limit is looked at before an answer is added.
-MOST_KEPT = server.MOST_UNSENT + 64 * 1024
+# The server's bounds, made so small that a short script reaches them.
+BOUNDS = (
+    (protocol, "LONGEST_LINE", 300),
+    (server, "MOST_CONNECTIONS", 8),
+    (server, "MOST_OF_ONE_USER", 4),
+    (server, "MOST_AT_ONCE", 2),
+    (server, "CALLS_A_TURN", 3),
+    (server, "MOST_UNSENT", 6000),
+)
+SMALLEST_BUFFER = 4608  # bytes that Linux keeps of what a peer has not read, at the least
+LONGEST_ANSWER = 16 * 1024
 OURS = f"{interface.INTERFACE}."
 CALLS = (
     *({"method": OURS + name} for name in ("Status", "RenewLease", "ReleaseLease", "Arm", "Reset", "Stop")),
@@ -68,6 +78,10 @@ CALLS = (
         "method": f"{interface.SERVICE}.GetInterfaceDescription",
         "parameters": {"interface": interface.INTERFACE},
     },
+    {"method": f"{interface.SERVICE}.GetInterfaceDescription", "parameters": {"interface": "org.example"}},
+    {"method": f"{interface.SERVICE}.GetInterfaceDescription"},
+    {"method": f"{interface.SERVICE}.Nothing"},
+    {"method": "org.example.Nothing"},
 )
 _NUMBERS = itertools.count()
 
@@ -81,6 +95,7 @@ class Client:
     sent: bytes = b""
     received: bytes = b""
     answers: list = field(default_factory=list)
+    looked_at: int = 0  # of the answers
     ended: bool = False  # says no more
     closed: bool = False
 
@@ -93,6 +108,7 @@ class Station:
         self.state = start(self.now)
         self.prover = Prover(CORE, {})
         self.recorded: list[model.Event] = []
+        self._looked_at = 0
         self.events: list[model.Event] = []
         self.clients: list[Client] = []
         self.temperature: float | None = 25.0
@@ -104,15 +120,25 @@ class Station:
         self.listener.bind(self.address)
         self.listener.listen(64)
         self.listener.setblocking(False)
-        self.server = Server(self.listener, INSTRUMENT, POLICY, "0", self.recorded.extend)
+        self.server = Server(
+            self.listener, INSTRUMENT, POLICY, "0", self.recorded.extend, EventLog(None).past
+        )
         self.server._due = math.inf  # a subscription's beat is a step of its own
         self._who: list[Peer] = []
-        self._identify = permissions.identify
-        permissions.identify = lambda _: self._who.pop(0)
+        self._kept = [(permissions, "identify", permissions.identify)]
+        self._kept += [(module, name, getattr(module, name)) for module, name, _ in BOUNDS]
+        for module, name, value in BOUNDS:
+            setattr(module, name, value)
+        permissions.identify = self._welcome
         self.tick()
 
+    def _welcome(self, sock: socket.socket) -> Peer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALLEST_BUFFER)
+        return self._who.pop(0)
+
     def close(self) -> None:
-        permissions.identify = self._identify
+        for module, name, value in self._kept:
+            setattr(module, name, value)
         for client in self.clients:
             client.socket.close()
         for connection in tuple(self.server._connections.values()):
@@ -221,7 +247,7 @@ class Station:
     def settle(self) -> None:
         """Go on until nobody has anything left to be answered; that must come to an end."""
         for _ in range(4000):
-            before = [(len(client.answers), client.closed) for client in self.clients]
+            before = self._progress()
             self.turn()
             self.tick()
             self.turn()
@@ -229,18 +255,27 @@ class Station:
                 self.read(client)
             waiting = any(connection.waits for connection in self.server._connections.values())
             busy = waiting or self.server._again or self.server._requests or self.server._proofs
-            if not busy and before == [(len(client.answers), client.closed) for client in self.clients]:
+            if not busy and before == self._progress():
                 return
         raise AssertionError("the server does not come to rest")
+
+    def _progress(self) -> list:
+        theirs = [(len(client.answers), len(client.received), client.closed) for client in self.clients]
+        ours = [
+            (connection.number, len(connection.received), len(connection.unsent), connection.ended)
+            for connection in self.server._connections.values()
+        ]
+        return [*theirs, *ours]
 
     # --- what must always hold ---
 
     def check(self) -> None:
         live = self.server._connections
-        assert len(live) <= 2 * MOST_CLIENTS, "those that have hung up linger for a turn or two"
+        # Those that have hung up or are told to linger for a turn or two.
+        assert len(live) <= server.MOST_CONNECTIONS + MOST_CLIENTS
         for connection in live.values():
             assert len(connection.received) <= 2 * protocol.LONGEST_LINE
-            assert len(connection.unsent) <= MOST_KEPT
+            assert len(connection.unsent) <= server.MOST_UNSENT + LONGEST_ANSWER
         assert len(self.server._record._asked) <= 2 * MOST_CLIENTS + len(self.server._requests)
         assert len(self.server._requests) <= 2 * MOST_CLIENTS + len(live)
         state = self.state
@@ -253,11 +288,13 @@ class Station:
             assert name == "coil", "nothing else may be bypassed"
             assert bypassed.expires <= self.now + BYPASS
             assert f"user {OPERATOR.uid}, process {OPERATOR.pid}" in bypassed.by
-        for event in self.recorded:
+        for event in self.recorded[self._looked_at :]:
             assert f"user {OPERATOR.uid}" in str(event.details["by"]), "no stranger is granted anything"
+        self._looked_at = len(self.recorded)
         for client in self.clients:
-            for answer in client.answers:
+            for answer in client.answers[client.looked_at :]:
                 _right(answer, client.peer)
+            client.looked_at = len(client.answers)
 
     def check_at_rest(self) -> None:
         """What holds once everything has been answered; afterwards anybody can still look and stop."""
@@ -271,7 +308,15 @@ class Station:
         assert len(connected) <= len(self.clients), "a connection outlives its client"
         if self.state.lease is not None:
             assert self.state.lease.client in connected, "a lease outlives its connection"
-        self.clients[:] = self.clients[: MOST_CLIENTS - 1]
+        for client in tuple(self.clients):
+            self.hang_up(client)
+        self.settle()
+        self.beat()  # a subscriber that has gone is noticed when it is told something
+        self.settle()
+        assert not self.server._connections, "a connection outlives its client"
+        assert not self.server._record._asked
+        assert self.state.lease is None
+        assert not self.state.on
         last = self.connect(operator=False)
         assert last is not None
         self.call(last, {"method": OURS + "Stop", "parameters": {"reason": "the end"}}, b"\0")

@@ -160,24 +160,24 @@ def test_every_command_in_every_state_when_healthy(mode, command):
 
 
 @pytest.mark.parametrize("mode", STATES, ids=str)
-@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("health", [*UNHEALTHY, "device"])
-def test_whatever_is_unhealthy_switches_off_in_the_same_tick(mode, command, health):
-    request = COMMANDS[command]
-    faults = {"surveillance": "the unit is unplugged"} if health == "device" else None
-    requests = [request] if request else []
-    state, outputs, events = tick(STATES[mode], *requests, faults=faults, **UNHEALTHY.get(health, {}))
-    assert state.mode is Mode.FAULT
-    assert outputs.on == state.on == frozenset()
-    assert not outputs.permitted
-    assert outputs.beat == STATES[mode].beat
-    for reply in outputs.replies:
-        assert bool(reply.refused) == (command in REFUSED_UNHEALTHY)
-    cause = STATES[mode].causes[0] if mode is Mode.FAULT else state.causes[0]
-    assert state.causes[0] == cause
-    if mode is not Mode.FAULT:
-        assert [event.details["new"] for event in events if event.kind == "transition"] == ["FAULT"]
-        assert state.off_reason == state.causes[0].text
+def test_whatever_is_unhealthy_switches_off_in_the_same_tick_whatever_is_asked(mode, health):
+    for command, request in COMMANDS.items():
+        faults = {"surveillance": "the unit is unplugged"} if health == "device" else None
+        requests = [request] if request else []
+        state, outputs, events = tick(STATES[mode], *requests, faults=faults, **UNHEALTHY.get(health, {}))
+        assert state.mode is Mode.FAULT, command
+        assert outputs.on == state.on == frozenset(), command
+        assert not outputs.permitted, command
+        assert outputs.beat == STATES[mode].beat, command
+        for reply in outputs.replies:
+            assert bool(reply.refused) == (command in REFUSED_UNHEALTHY), command
+        cause = STATES[mode].causes[0] if mode is Mode.FAULT else state.causes[0]
+        assert state.causes[0] == cause, command
+        if mode is not Mode.FAULT:
+            moves = [event.details["new"] for event in events if event.kind == "transition"]
+            assert moves == ["FAULT"], command
+            assert state.off_reason == state.causes[0].text, command
 
 
 def test_start_is_latched_and_only_a_reset_with_all_healthy_leads_on():

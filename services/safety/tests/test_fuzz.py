@@ -109,10 +109,6 @@ def test_whatever_happens_on_the_socket_nothing_that_must_hold_breaks(script):
     station.play(script)
 
 
-def _number(name):
-    return next(at for at, call in enumerate(CALLS) if call["method"] == OURS + name)
-
-
 # Steps that get somewhere, so that the drawn ones happen in every state.
 _on = fuzz.seeds("station")[0]
 _step = st.one_of(

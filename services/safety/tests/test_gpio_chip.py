@@ -66,7 +66,7 @@ def test_levels_are_read_and_driven_as_they_are(factory, lines):
 
 
 def test_what_a_broken_wire_reads_as_is_what_pull_and_polarity_say(factory):
-    gpio = Gpio(CHIP, 0.01, lambda chip: ChipLines(factory, chip))
+    gpio = Gpio(CHIP, 0.01, 0.01, lambda chip: ChipLines(factory, chip))
     gpio.start()
     deadline = time.monotonic() + 2
     while not gpio.view.readings and time.monotonic() < deadline:
@@ -93,6 +93,25 @@ def test_closing_makes_every_line_an_input_again(factory, lines):
     pins = [factory.pin(number) for number in (17, 18, 27)]
     lines.close()
     assert [pin.function for pin in pins] == ["input"] * 3
+
+
+def test_closing_goes_on_when_a_line_fails_and_leaves_nothing_to_the_next(factory, lines, monkeypatch):
+    closed = []
+
+    def close():
+        closed.append("factory")
+
+    def fail():
+        closed.append("pin")
+        raise OSError(19, "No such device")
+
+    monkeypatch.setattr(factory, "close", close)
+    for pin in factory.pins.values():
+        monkeypatch.setattr(pin, "close", fail)
+    with pytest.raises(LinesError, match=r"does not take its lines back: .*No such device"):
+        lines.close()
+    assert closed == ["pin"] * 9 + ["factory"]
+    assert not factory.pins
 
 
 @pytest.mark.parametrize(

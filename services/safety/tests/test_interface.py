@@ -44,7 +44,7 @@ def test_each_method_takes_what_is_described_and_needs_what_is_not_optional(name
     asked, _ = SAFETY.methods[name]
     full = Call(f"io.nixel.Safety.{name}", filled(asked))
     protocol.check(full)
-    if name in ("Status", "Subscribe"):
+    if name in ("Status", "Subscribe", "History"):  # answered without a request to the loop
         return
     protocol.to_request(full, 1, 2, "")
     for parameter, kind in asked[1].items():

@@ -11,9 +11,11 @@ import sys
 import pytest
 
 from nixel.safety.client import SafetyRefused
+from nixel.safety.config import ConfigError, load
 from nixel.safety.model import Boolean, Config, Lease, Mode, Output, Reading, State
 from nixel.safety.proof import Proof, Prove, Prover, Result
 from nixel.safety.proofbook import ProofBook
+from nixel.safety.status import Snapshot, describe
 
 WALL = 1_800_000_000.0
 CONFIG = Config(
@@ -312,3 +314,53 @@ def test_a_person_is_asked_whether_the_instrument_may_be_switched_on(daemon, uni
     assert "may it be switched on? Type yes" in out
     assert asking.returncode == status, (out, errors)
     assert bool(unit.relay_log) == (answer == "yes")
+
+
+# --- when the next one is due ---
+
+DAY = 86400.0
+
+
+@pytest.mark.parametrize(
+    ("passed", "interval", "overdue"),
+    [
+        (None, None, False),
+        (WALL - 900 * DAY, None, False),
+        (None, 365 * DAY, True),
+        (WALL - 364 * DAY, 365 * DAY, False),
+        (WALL - 366 * DAY, 365 * DAY, True),
+        # Dated by a clock that was wrong, then or now: not known to have been passed.
+        (WALL + 2 * DAY, 365 * DAY, True),
+    ],
+)
+def test_a_proof_is_overdue_by_the_date_of_the_last_that_was_passed(passed, interval, overdue):
+    proof = Proof("amplifier", 0.2, Result.FAILED, WALL - DAY, None, "anna", "", passed)
+    snapshot = Snapshot(OFF, (), 5.0, 1, 0, (proof,))
+    (told,) = describe(CONFIG, False, snapshot, WALL - 5.0, interval)["proofs"]
+    assert told["overdue"] is overdue
+    assert (told["due"] is None) == (interval is None or passed is None)
+
+
+def test_the_instrument_file_may_state_the_interval(tmp_path, instrument_text):
+    file = tmp_path / "bench.toml"
+    file.write_text(instrument_text)
+    assert load(file).proof_interval is None
+    file.write_text(instrument_text.replace("[safety]\n", '[safety]\nproof_interval = "365 d"\n'))
+    assert load(file).proof_interval == 365 * DAY
+    for wrong, says in (
+        ("365", "has no unit"),
+        ("1 h", "in another unit"),
+        ("1 s", "from 86400"),
+        ("99999 d", "to 3"),
+    ):
+        file.write_text(instrument_text.replace("[safety]\n", f'[safety]\nproof_interval = "{wrong}"\n'))
+        with pytest.raises(ConfigError, match=r"safety\.proof_interval") as caught:
+            load(file)
+        assert says in str(caught.value)
+
+
+def test_an_interlock_cannot_take_the_name_of_a_failed_proof(tmp_path, instrument_text):
+    file = tmp_path / "bench.toml"
+    file.write_text(instrument_text.replace("emergency-stop", "proof"))
+    with pytest.raises(ConfigError, match=r"is none of .*proof"):
+        load(file)

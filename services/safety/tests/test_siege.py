@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 import siege
 from abuse import ATTACKS
@@ -30,6 +33,19 @@ def test_an_attack_costs_no_deadline_no_memory_and_nobody_elses_answer(attack, d
     assert found.ticks > 50 * SECONDS, "the loop goes on"
     assert daemon.end() == 0
     assert daemon.process.stderr.read() == ""
+
+
+def test_what_clients_and_the_disk_keep_busy_gives_way_to_the_loop(daemon):
+    pid = daemon.process.pid
+    loop = os.sched_getparam(pid).sched_priority
+    if not loop:
+        pytest.skip("no realtime scheduling for this user here (ulimit -r, or root)")
+    threads = [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()]
+    behind = [thread for thread in threads if os.sched_getparam(thread).sched_priority < loop]
+    # The server, the event log and the book of proofs; the unit's thread is as urgent as the loop.
+    assert len(behind) >= 3
+    assert pid not in behind
+    assert len(threads) > len(behind) + 1
 
 
 def test_what_counts_as_caused():

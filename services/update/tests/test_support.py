@@ -188,6 +188,16 @@ class Scanner:
         self.program("df", "echo /dev/nvme0n1 50%")
         self.program("lspci", "echo 01:00.0 VGA NVIDIA")
         self.program("lsusb", "echo FT232R")
+        self.program("nixel-safety", 'test "$2" = --verify || exit 9; echo "$4 is NOT whole"; exit 1')
+        trips = self.root / "var/lib/nixel-safety/recordings"
+        trips.mkdir(parents=True)
+        for number in (8, 9, 10, 11):
+            header = json.dumps(
+                {"format": "nixel black box 1", "message": f"trip {number}, password=hunter2"}
+            )
+            (trips / f"trip-{number:06}-20260501T070000Z.csv").write_text(f"{header}\nt,analog:0\n-1,25.5\n")
+        (trips / "trip-000012-20260501T070000Z.csv.new").write_text("half of one")
+        (trips / "patient.csv").write_text("patient")
         store = "/nix/store/" + "c" * 32
         self.program(
             "nix-store",
@@ -230,6 +240,12 @@ def test_a_bundle_holds_what_a_helper_needs(scanner, tmp_path):
     told = {name: content.decode() for name, content in files.items()}
     assert told["journal.txt"].endswith("last line\n")
     assert told["safety-events.jsonl"] == '{"kind": "trip", "text": "door"}\n'
+    # A log that is not whole is what a helper must know of.
+    assert told["safety-verified.txt"] == f"{scanner.root}/var/lib/nixel-safety/events.jsonl is NOT whole\n"
+    for back, number in ((1, 11), (2, 10), (3, 9)):
+        header, columns, tick = told[f"safety-trip-{back}.csv"].splitlines()
+        assert json.loads(header)["message"] == f"trip {number}, password=[secret removed]"
+        assert (columns, tick) == ("t,analog:0", "-1,25.5")
     assert told["disks.txt"] == "nvme0n1 size=1000 x 512 bytes device/model=Fast SSD\n"
     assert told["model.txt"] == "Raspberry Pi 4"
     assert told["failed-units.txt"].startswith("nixel-imaging.service")
@@ -264,6 +280,11 @@ LINKS = [
     ("var/lib/nixel-safety/events.jsonl", "/var/lib/nixel-imaging/pictures/1.json"),
     ("var/lib/nixel-safety/events.jsonl", "../nixel-imaging/pictures/1.json"),
     ("var/lib/nixel-safety", "/var/lib/nixel-imaging/pictures"),
+    ("var/lib/nixel-safety/recordings", "/var/lib/nixel-imaging/pictures"),
+    (
+        "var/lib/nixel-safety/recordings/trip-000011-20260501T070000Z.csv",
+        "/var/lib/nixel-imaging/pictures/1.json",
+    ),
     ("proc/version", "/var/lib/nixel-imaging/pictures/1.png"),
     ("proc/cpuinfo", "/var/lib/nixel-imaging/datasets/1/data.mdf"),
     ("sys/block/nvme0n1/device/model", "/var/lib/nixel-imaging/nixel.db"),
@@ -294,6 +315,20 @@ def test_no_source_reads_below_the_data(tmp_path_factory, name, inside):
     assert "nixel-imaging" not in repr([each for each in sources() if each.name == name])
 
 
+def test_a_recording_that_is_none_is_not_taken(scanner, tmp_path):
+    trips = scanner.root / "var/lib/nixel-safety/recordings"
+    (trips / "trip-000011-20260501T070000Z.csv").write_text("patient\n")
+    (trips / "trip-000010-20260501T070000Z.csv").write_text('{"format": 7}\npatient\n')
+    (trips / "trip-000009-20260501T070000Z.csv").unlink()
+    (trips / "trip-000008-20260501T070000Z.csv").unlink()
+    files = bundle(scanner, tmp_path)
+    assert not any(name.startswith("safety-trip") for name in files)
+    assert b"patient" not in b"".join(files.values())
+    missing = {each["file"]: each["why"] for each in json.loads(files["manifest.json"])["not_taken"]}
+    assert "is no recording" in missing["safety-trip-1.csv"]
+    assert "holds 2 recordings" in missing["safety-trip-3.csv"]
+
+
 def test_a_log_that_is_none_is_not_taken(scanner, tmp_path):
     (scanner.root / "var/lib/nixel-safety/events.jsonl").write_text("patient\n")
     files = bundle(scanner, tmp_path)
@@ -314,7 +349,13 @@ def test_the_configuration_says_where_things_are(scanner, tmp_path):
     file = scanner.root / "etc/nixel/support.toml"
     file.write_text('safety-events = "/var/log/events"\ndata = ["/srv/pictures"]\n')
     manifest = json.loads(bundle(scanner, tmp_path)["manifest.json"])
-    assert [each["why"] for each in manifest["not_taken"]] == ["/var/log/events is not there"]
+    missing = {each["file"]: each["why"] for each in manifest["not_taken"]}
+    recordings = "/var/log/recordings cannot be read: No such file or directory"
+    assert missing == {
+        "safety-events.jsonl": "/var/log/events is not there",
+        "safety-verified.txt": "/var/log/events is not there",
+        **{f"safety-trip-{back}.csv": recordings for back in (1, 2, 3)},
+    }
 
 
 @pytest.mark.parametrize("text", ["data = 7", "data = [1]", 'safety-events = "events"', "not toml"])

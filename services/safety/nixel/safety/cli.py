@@ -1,4 +1,4 @@
-"""The command line of the safety daemon's people: look, stop, arm, reset, bypass, prove, check a file, explain."""
+"""The command line of the safety daemon's people: look, stop, arm, reset, bypass, prove, history, explain."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nixel.safety import prove
+from nixel.safety import blackbox, history, prove
 from nixel.safety.client import DEFAULT_SOCKET, SafetyClient, SafetyError, SafetyUnavailable
 from nixel.safety.explain import explain, unreachable
 from nixel.safety.show import show
@@ -68,6 +68,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="what its sensors and parts are rated for, if not as shipped",
     )
+    history.add_parser(commands)
+    blackbox.add_parser(commands)
     commands.add_parser("explain", help="why the output is off, and what to do")
     return made
 
@@ -83,10 +85,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, 1 if an output failed its proof, or 2 with one paragraph on stderr.
+        0, 1 if an output failed its proof or an event log is not whole, or 2 with one paragraph on stderr.
     """
     arguments = parser().parse_args(argv)
     try:
+        if arguments.command == "history":
+            return history.run(arguments)
+        if arguments.command == "blackbox":
+            return blackbox.run(arguments)
         if arguments.command == "check":
             _check(arguments.file, arguments.ratings)
         elif arguments.command == "prove":

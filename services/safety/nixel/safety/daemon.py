@@ -32,6 +32,8 @@ from nixel.safety.permissions import Policy
 from nixel.safety.proof import Prover
 from nixel.safety.proofbook import ProofBook
 from nixel.safety.realtime import lock_memory, prefer_us
+from nixel.safety.recorder import Recorder
+from nixel.safety.recordings import FOLDER, Folder
 from nixel.safety.server import Server
 from nixel.safety.status import Snapshot
 from nixel.safety.units import Command
@@ -64,6 +66,8 @@ class Loop:
         The monotonic clock and how to wait on it.
     book
         Keeps the proofs.
+    recorder
+        The black box.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Loop:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         book: ProofBook | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.instrument = instrument
         self.state: State = start(clock())
@@ -85,6 +90,7 @@ class Loop:
         self._server = server
         self._log = log
         self._notifier = notifier
+        self._recorder = recorder
         self._clock = clock
         self._sleep = sleep
         self._beats = 0
@@ -119,6 +125,8 @@ class Loop:
             self.tick()
             deadline += period
         self.tick((Stop(0, 0, self.ending, "the service manager"),))
+        if self._recorder is not None:
+            self._recorder.close()
 
     def tick(self, extra: tuple[AnyRequest, ...] = ()) -> None:
         """Do one tick: read, decide, command, tell.
@@ -141,13 +149,15 @@ class Loop:
         self._command(outputs, withheld=proof.withheld)
         self.ticks += 1
         missed, proofs = self._punctuality.missed, self._prover.proofs
-        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, missed, proofs)
+        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, missed, proofs, outputs.since)
         events += proof.events
         self._server.publish(snapshot, outputs.replies + proof.replies, changed=bool(events))
         if proof.events:
             self._book.put(proofs)
         if events:
             self._log.put(events)
+        if self._recorder is not None:
+            self._recorder.record(self.state, now, missed, readings, requests, events)
         self._notifier.completed(now)
         for event in events:
             if event.kind == "transition":
@@ -186,10 +196,11 @@ def serve(arguments: argparse.Namespace) -> None:
             msg = f"{what}. Name a file in a folder that exists and that user {os.getuid()} may write to."
             raise StartError(msg) from error
         units = fitted(instrument, arguments.surveillance, arguments.panel, arguments.thermal)
-        server = Server(listener, instrument, policy, __version__, log.put)
+        server = Server(listener, instrument, policy, __version__, log.put, log.past)
         notifier = Notifier(os.environ)
         book = ProofBook(arguments.events and arguments.events.with_suffix(".proofs.json"))
-        loop = Loop(instrument, units, server, log, notifier, book=book)
+        recorder = _recorder(arguments.events, instrument, log)
+        loop = Loop(instrument, units, server, log, notifier, book=book, recorder=recorder)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(
                 number, lambda number, _: loop.end(f"the daemon ends ({signal.Signals(number).name})")
@@ -216,9 +227,22 @@ def serve(arguments: argparse.Namespace) -> None:
                 {
                     "server": lambda: server.close(timeout=0.5),
                     "book of proofs": lambda: book.close(timeout=0.5),
-                    "event log": lambda: log.close(timeout=1.0),
+                    "event log": lambda: log.close(timeout=2.0),
                 },
             )
+
+
+def _recorder(events: Path | None, instrument: Instrument, log: EventLog) -> Recorder | None:
+    """Make the black box; it is no reason not to start that it cannot write."""
+    if events is None:
+        return None
+    place = events.parent / FOLDER
+    try:
+        folder = Folder(place)
+    except OSError as error:
+        print(f"nixel-safetyd: no recordings: {place} cannot be used: {error.strerror}", file=sys.stderr)
+        return None
+    return Recorder(instrument.core, instrument.file.stem, instrument.simulated, folder, log)
 
 
 def take_down(units: Units, others: Mapping[str, Callable[[], None]]) -> None:
@@ -351,7 +375,10 @@ def parser() -> argparse.ArgumentParser:
         help="the thermal zones of a simulated instrument; a real one has those of the kernel",
     )
     made.add_argument(
-        "--events", type=Path, metavar="FILE", help="append the events to this file as JSON lines"
+        "--events",
+        type=Path,
+        metavar="FILE",
+        help="append the events to this file as JSON lines; recordings of trips go to the folder beside it",
     )
     made.add_argument(
         "--operator-group",

@@ -114,10 +114,11 @@ class Limit(Guard):
         if self.power not in (1, 2):
             msg = f"power is {self.power!r}, expected 1 or 2"
             raise ValueError(msg)
-        sign = 1.0 if self.direction is Direction.ABOVE else -1.0
-        if self.warn is not None and not -math.inf < sign * self.warn < sign * self.trip:
-            msg = f"warn is {self.warn:g}, expected a level that comes before trip = {self.trip:g}"
-            raise ValueError(msg)
+        if self.warn is not None:
+            _finite("warn", self.warn)
+            if self.warn >= self.trip if self.direction is Direction.ABOVE else self.warn <= self.trip:
+                msg = f"warn is {self.warn:g}, expected a level that comes before trip = {self.trip:g}"
+                raise ValueError(msg)
 
     @property
     def sources(self) -> tuple[str, ...]:

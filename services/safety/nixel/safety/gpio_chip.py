@@ -124,8 +124,12 @@ class ChipLines:
         LinesError
             If it does not take them.
         """
-        with _said("does not take its lines back"):
-            self._factory.close()
+        with _said("does not take its lines back"), contextlib.ExitStack() as stack:
+            # gpiozero stops at the first pin that fails, and would give the pins of a chip that is gone to the next.
+            stack.callback(self._factory.close)
+            stack.callback(self._factory.pins.clear)
+            for pin in tuple(self._factory.pins.values()):
+                stack.callback(pin.close)
 
 
 def _number(lgpio: Any, wanted: int | str | None) -> int:  # noqa: ANN401  lgpio has no types

@@ -102,6 +102,20 @@ method Stop(reason: ?string) -> (ticks: int)
 # Clears a latched fault when every interlock is healthy or bypassed; energises nothing.
 method Reset() -> (ticks: int)
 
+type Event (time: string, monotonic: float, kind: string, text: string, details: object)
+
+# What happened last, from memory; the event log has all of it. "since" is a time as events have it; "limit" is at
+# most 200, 50 without it, and of more the newest are told. "earlier" tells whether there are older ones that match,
+# "latest" is the hash of the last line of the log, "lost" counts the events that could not be kept since the start,
+# "problem" says why the log cannot be written at present.
+method History(since: ?string, limit: ?int) -> (
+  events: []Event,
+  earlier: bool,
+  latest: ?string,
+  lost: int,
+  problem: ?string
+)
+
 # Lets outputs be on although an interlock is unhealthy, while nothing is on and for no longer than the instrument
 # file allows; never the emergency stop. A stop and every other fault end it.
 method Bypass(interlock: string, duration_ms: int, reason: string) -> (ticks: int)

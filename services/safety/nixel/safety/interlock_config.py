@@ -39,6 +39,16 @@ LARGEST_FACTOR = 1e12
 BOTH_WAYS = ("A", "V", "T", "T/s")
 
 _COMMON = ("kind", "max_age", "message", "trips_after", "clears_after", "bypass", "emergency_stop")
+_LEVELS = ("unit", "trip", "warn", "direction", "hysteresis", "factor", "power", "magnitude")
+# The keys of each kind, a two-channel one on contacts or on sensors.
+KEYS = {
+    "limit": (*_COMMON, "source", *_LEVELS, "frozen_after", "sensor", "part"),
+    "rate": (*_COMMON, "source", "unit", "trip", "window", "sense", "frozen_after"),
+    "boolean": (*_COMMON, "source", "healthy"),
+    "two-channel contacts": (*_COMMON, "sources", "healthy", "discrepancy"),
+    "two-channel sensors": (*_COMMON, "sources", "unit", "tolerance", "discrepancy"),
+    "heartbeat": (*_COMMON, "source", "interval"),
+}
 
 
 class _Common(TypedDict):
@@ -102,8 +112,7 @@ class Reader:
                 return self._heartbeat(table, name)
 
     def _limit(self, table: Table, name: str) -> Limit:
-        levels = ("unit", "trip", "warn", "direction", "hysteresis", "factor", "power", "magnitude")
-        table.only((*_COMMON, "source", *levels, "frozen_after", "sensor", "part"))
+        table.only(KEYS["limit"])
         unit = table.choice("unit", UNITS)
         trip = table.quantity("trip", LEVELS[unit], f"60 {unit}")
         warn = table.quantity("warn", LEVELS[unit], f"50 {unit}") if table.has("warn") else None
@@ -141,7 +150,7 @@ class Reader:
         return magnitude
 
     def _rate(self, table: Table, name: str) -> Rate:
-        table.only((*_COMMON, "source", "unit", "trip", "window", "sense", "frozen_after"))
+        table.only(KEYS["rate"])
         unit = table.choice("unit", UNITS)
         trip = table.quantity("trip", rates(unit), f"2 {unit}/s")
         if not trip > 0.0:
@@ -161,7 +170,7 @@ class Reader:
         )
 
     def _boolean(self, table: Table, name: str) -> Boolean:
-        table.only((*_COMMON, "source", "healthy"))
+        table.only(KEYS["boolean"])
         return Boolean(
             name=name,
             source=self.wiring.source(table, Signal.CONTACT),
@@ -173,7 +182,7 @@ class Reader:
         sources, signal = self.wiring.two_sources(table)
         discrepancy = table.quantity("discrepancy", TIME, "500 ms", low=self.period, high=LONGEST_DISCREPANCY)
         if signal is Signal.CONTACT:
-            table.only((*_COMMON, "sources", "healthy", "discrepancy"))
+            table.only(KEYS["two-channel contacts"])
             return TwoContacts(
                 name=name,
                 sources=sources,
@@ -181,7 +190,7 @@ class Reader:
                 discrepancy=discrepancy,
                 **self._common(table),
             )
-        table.only((*_COMMON, "sources", "unit", "tolerance", "discrepancy"))
+        table.only(KEYS["two-channel sensors"])
         unit = table.choice("unit", UNITS)
         return TwoSensors(
             name=name,
@@ -193,7 +202,7 @@ class Reader:
         )
 
     def _heartbeat(self, table: Table, name: str) -> Heartbeat:
-        table.only((*_COMMON, "source", "interval"))
+        table.only(KEYS["heartbeat"])
         return Heartbeat(
             name=name,
             source=self.wiring.source(table, Signal.ANY),

@@ -50,7 +50,7 @@ def assess(
     found: list[Verdict] = []
     memory: dict[str, Memory] = {}
     for interlock in config.interlocks:
-        before = state.memory.get(interlock.name, Memory())
+        before = state.memory.get(interlock.name, kinds.NOTHING)
         verdict, memory[interlock.name] = judge(interlock, before, readings, now)
         if interlock.bypass and interlock.name in state.bypasses:
             verdict = replace(verdict, bypassed=True)
@@ -112,12 +112,10 @@ def judge(
             gaps.append(gap)
     complete = len(taken) == len(interlock.sources)
     age = max(now - reading.time for reading in taken) if complete else None
-    # Whatever is forgotten must be seen anew; only the suspicion of a stuck channel is never forgotten.
-    nothing = Memory(apart=before.apart, stuck=before.stuck)
     if gaps:
         text = f"{name}: {'; '.join(gaps)}"
         early = not complete
-        return Verdict(name, kind, False, text, unit=unit, age=age, gap=True, early=early), nothing
+        return Verdict(name, kind, False, text, unit=unit, age=age, gap=True, early=early), _forget(before)
     contact = isinstance(interlock, Boolean | TwoContacts)
     for source, reading in zip(interlock.sources, taken, strict=True):
         if contact and not _is_bool(reading.value):
@@ -126,8 +124,13 @@ def judge(
             text = f"{name}: {source} gives no number; is the sensor connected?"
         else:
             continue
-        return Verdict(name, kind, False, text, value=reading.value, unit=unit, age=age), nothing
+        return Verdict(name, kind, False, text, value=reading.value, unit=unit, age=age), _forget(before)
     return _settle(interlock, before, kinds.look(interlock, before, tuple(taken), now), age, now)
+
+
+def _forget(before: Memory) -> Memory:
+    """Forget all that must be seen anew, which is everything but the suspicion of a stuck channel."""
+    return Memory(apart=before.apart, stuck=before.stuck)
 
 
 def _settle(
@@ -153,7 +156,18 @@ def _settle(
         since = now if before.beyond is None else before.beyond
         if now - since < interlock.trips_after:
             healthy, warning, memory = True, True, replace(memory, beyond=since)
-    memory = replace(memory, healthy=healthy, warning=warning)
+    # Spelt out, because `replace` takes several times as long and this is done for each interlock in each tick.
+    memory = Memory(
+        healthy,
+        warning,
+        memory.beyond,
+        memory.well,
+        memory.value,
+        memory.changed,
+        memory.samples,
+        memory.apart,
+        memory.stuck,
+    )
     kind, unit = kinds.word(interlock), kinds.unit(interlock)
     shown = finding.value
     verdict = Verdict(interlock.name, kind, healthy, message, warning, shown, unit, age, early=finding.early)

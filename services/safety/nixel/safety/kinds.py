@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nixel.safety.model import (
@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 # A rate looks at its window through so many samples: it sees every change that lasts a window and an eighth.
 _SAMPLES = 8
 _SENSES = {Sense.RISING: "upwards", Sense.FALLING: "downwards", Sense.EITHER: "up or down"}
+
+
+# What is remembered of a tick in which there was nothing to remember; made once, for making it takes its time.
+NOTHING = Memory()
+_WORDS = {
+    Limit: "limit",
+    Rate: "rate",
+    Boolean: "boolean",
+    TwoContacts: "two-channel",
+    TwoSensors: "two-channel",
+    Heartbeat: "heartbeat",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +81,7 @@ def word(interlock: Interlock) -> str:
     str
         As instrument files write it.
     """
-    if isinstance(interlock, TwoContacts | TwoSensors):
-        return "two-channel"
-    return type(interlock).__name__.lower()
+    return _WORDS[type(interlock)]
 
 
 def unit(interlock: Interlock) -> str | None:
@@ -149,9 +159,9 @@ def judged(interlock: Limit, value: float) -> float:
 
 def _contact(interlock: Boolean, reading: Reading) -> Finding:
     if reading.value == interlock.healthy:
-        return Finding(True, "", reading.value, Memory())
+        return Finding(True, "", reading.value, NOTHING)
     text = f"{interlock.name} reads {int(not interlock.healthy)}, healthy is {int(interlock.healthy)}"
-    return Finding(False, interlock.message or text, reading.value, Memory())
+    return Finding(False, interlock.message or text, reading.value, NOTHING)
 
 
 def _level(interlock: Limit, before: Memory, value: float) -> Finding:
@@ -161,17 +171,17 @@ def _level(interlock: Limit, before: Memory, value: float) -> Finding:
     trip = sign * interlock.trip - (0.0 if before.healthy else interlock.hysteresis)
     if sign * value >= sign * interlock.trip:
         text = f"{found}, at {side} its limit of {interlock.trip:g} {interlock.unit}"
-        return Finding(False, _because(interlock.message, text), value, Memory())
+        return Finding(False, _because(interlock.message, text), value, NOTHING)
     if sign * value >= trip:
         back = f"{interlock.hysteresis:g} {interlock.unit} within its limit of {interlock.trip:g}"
         text = f"{found}, not yet {back} {interlock.unit} again"
-        return Finding(False, _because(interlock.message, text), value, Memory())
+        return Finding(False, _because(interlock.message, text), value, NOTHING)
     if interlock.warn is not None:
         warn = sign * interlock.warn - (interlock.hysteresis if before.warning else 0.0)
         if sign * value >= warn:
             text = f"{found}, at {side} its warning level of {interlock.warn:g} {interlock.unit}"
-            return Finding(True, text, value, Memory(), warning=True)
-    return Finding(True, "", value, Memory())
+            return Finding(True, text, value, NOTHING, warning=True)
+    return Finding(True, "", value, NOTHING)
 
 
 def _rate(interlock: Rate, before: Memory, value: float, time: float) -> Finding:
@@ -208,9 +218,17 @@ def _unfrozen(interlock: Limit | Rate, before: Memory, reading: Reading, finding
     changed = before.changed
     if changed is None or reading.value != before.value:
         changed = reading.time
-    memory = replace(finding.memory, value=reading.value, changed=changed)
+    memory = Memory(value=reading.value, changed=changed, samples=finding.memory.samples)
     if reading.time - changed < longest:
-        return replace(finding, memory=memory)
+        return Finding(
+            finding.well,
+            finding.message,
+            finding.value,
+            memory,
+            finding.warning,
+            finding.fault,
+            finding.early,
+        )
     still = f"has given exactly {reading.value:g} for {longest:g} s"
     text = f"{interlock.name}: {interlock.source} {still}; it is frozen"
     return Finding(False, text, finding.value, memory, fault=True)
@@ -219,7 +237,7 @@ def _unfrozen(interlock: Limit | Rate, before: Memory, reading: Reading, finding
 def _contacts(
     interlock: TwoContacts, before: Memory, values: tuple[float | bool | None, ...], now: float
 ) -> Finding:
-    good = [value == healthy for value, healthy in zip(values, interlock.healthy, strict=True)]
+    good = [values[0] == interlock.healthy[0], values[1] == interlock.healthy[1]]
     if good[0] != good[1]:
         apart = now if before.apart is None else before.apart
         stuck = before.stuck or now - apart > interlock.discrepancy
@@ -229,18 +247,18 @@ def _contacts(
             text += f" for over {interlock.discrepancy * 1e3:.0f} ms; one of them is stuck"
         text = _because(interlock.message, text)
         return Finding(False, text, False, Memory(apart=apart, stuck=stuck), fault=stuck)
-    if not good[0]:
+    if not any(good):
         text = f"both channels of {interlock.name} have tripped"
-        return Finding(False, interlock.message or text, False, Memory())
+        return Finding(False, interlock.message or text, False, NOTHING)
     if before.stuck:
         text = f"{interlock.name}: its channels disagreed; trip both together to show that neither is stuck"
         return Finding(False, text, True, Memory(stuck=True), fault=True)
-    return Finding(True, "", True, Memory())
+    return Finding(True, "", True, NOTHING)
 
 
 def _sensors(interlock: TwoSensors, before: Memory, difference: float, now: float) -> Finding:
     if abs(difference) <= interlock.tolerance:
-        return Finding(True, "", difference, Memory())
+        return Finding(True, "", difference, NOTHING)
     apart = now if before.apart is None else before.apart
     memory = Memory(apart=apart)
     found = f"{' and '.join(interlock.sources)} differ by {abs(difference):g} {interlock.unit}"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nixel.safety.tables import Table
     from nixel.safety.wiring import Wiring
 
+KEYS = ("sink", "gated_by", "readback_within", "after", "settle", "on_time", "duty")
 LONGEST_SETTLE = 60.0
 LONGEST_ON_TIME = 24 * 3600.0
 
@@ -57,7 +58,7 @@ def outputs(
 def _output(
     table: Table, interlocks: Sequence[Interlock], names: Sequence[str], wiring: Wiring, period: float
 ) -> Output:
-    table.only(("sink", "gated_by", "readback_within", "after", "settle", "on_time", "duty"))
+    table.only(KEYS)
     gates = table.texts("gated_by")
     _check_names(table, "gated_by", gates, [interlock.name for interlock in interlocks], "interlocks")
     after = table.texts("after") if table.has("after") else ()

@@ -13,6 +13,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from nixel.safety.proof import Proof, Result
+from nixel.safety.realtime import give_way
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +86,7 @@ class ProofBook:
             self._thread.join(timeout)
 
     def _run(self) -> None:
+        give_way()
         written: tuple[Proof, ...] = ()
         while True:
             self._wake.wait()
@@ -119,13 +121,10 @@ def _understand(content: object) -> dict[str, Proof]:
         msg = "it holds no table"
         raise ValueError(msg)
     for output, said in content.items():
-        result = Result(said["result"])
-        if result is Result.RUNNING:  # the daemon ended in the middle of it
-            result = Result.INCONCLUSIVE
         found[output] = Proof(
             output,
             float(said["allowed"]),
-            result,
+            Result(said["result"]),
             _number(said["began"]),
             _number(said["took"]),
             str(said["by"]),

@@ -161,6 +161,7 @@ _EXAMPLE = '{"method": "io.nixel.Safety.Status", "parameters": {}}'
 _PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "Status": (),
     "Subscribe": (),
+    "History": ("since", "limit"),
     "AcquireLease": ("name", "duration_ms"),
     "RenewLease": (),
     "ReleaseLease": (),
@@ -203,7 +204,7 @@ def to_request(call: Call, client: int, number: int, by: str) -> AnyRequest | Pr
     Parameters
     ----------
     call
-        Any of io.nixel.Safety but Status and Subscribe.
+        Any of io.nixel.Safety but Status, Subscribe and History.
     client, number
         The connection, and the number of the request.
     by

@@ -7,6 +7,7 @@ import resource
 from pathlib import Path
 
 _PRIORITY = 10  # threads of kernel drivers run at 50; we are not more important than the serial port
+_BEHIND = 5
 # <sys/mman.h> of every architecture that we run on.
 _CURRENT, _FUTURE, _ONFAULT = 1, 2, 4
 _CAP_IPC_LOCK = 14
@@ -27,6 +28,16 @@ def prefer_us() -> bool:
     except OSError:
         return False
     return True
+
+
+def give_way() -> None:
+    """Let this thread run only while the loop need not, yet before whatever else the machine does.
+
+    Threads of one priority take turns of up to 100 ms on a processor; one that clients keep busy must not be among
+    those that the loop takes turns with.
+    """
+    if os.sched_getscheduler(0) == os.SCHED_RR:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(_BEHIND))
 
 
 def lock_memory() -> bool:

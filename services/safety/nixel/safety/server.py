@@ -16,13 +16,16 @@ from nixel.safety.connection import Connection
 from nixel.safety.model import AcquireLease, Disconnect
 from nixel.safety.proof import Prove
 from nixel.safety.protocol import CallError
+from nixel.safety.realtime import give_way
 from nixel.safety.record import Record
+from nixel.safety.telling import history
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable, Mapping
 
     from nixel.safety.config import Instrument
+    from nixel.safety.events import Past
     from nixel.safety.model import AnyRequest, Event, Reply
     from nixel.safety.permissions import Peer, Policy
     from nixel.safety.protocol import Call
@@ -51,8 +54,8 @@ class Server:
         Who may do what.
     version
         For GetInfo.
-    record
-        Takes events for the record without blocking; called from the server's thread.
+    record, past
+        Takes events for the record without blocking, and tells the last; called from the server's thread.
     """
 
     def __init__(
@@ -61,13 +64,15 @@ class Server:
         instrument: Instrument,
         policy: Policy,
         version: str,
-        record: Callable[[Iterable[Event]], None] = lambda _: None,
+        record: Callable[[Iterable[Event]], None],
+        past: Callable[[str, int, int], Past],
     ) -> None:
         self._listener = listener
         self._instrument = instrument
         self._policy = policy
         self._version = version
         self._record = Record(record)
+        self._past = past
         self._requests: deque[AnyRequest] = deque()
         self._proofs: deque[Prove] = deque()
         self._replies: deque[tuple[int, Reply]] = deque()
@@ -147,6 +152,7 @@ class Server:
     # --- the thread ---
 
     def _run(self) -> None:
+        give_way()
         while not self._stopping:
             subscribers = any(c.subscribed is not None for c in self._connections.values())
             self.turn(max(0.0, self._due - time.monotonic()) if subscribers else None)
@@ -296,6 +302,8 @@ class Server:
             raise CallError(protocol.REFUSED, message=why_not)
         if call.short == "Status":
             return self._status()
+        if call.short == "History":
+            return history(call, self._past)
         if call.short == "Subscribe":
             if not call.more:
                 raise CallError(protocol.EXPECTED_MORE)
@@ -333,15 +341,9 @@ class Server:
             elif reply.refused is not None:
                 self._fail(connection, terminator, CallError(protocol.REFUSED, message=reply.refused))
             else:
-                parameters: dict[str, Any] = {"ticks": ticks}
-                if call.short == "AcquireLease":
-                    parameters["duration_ms"] = self._duration_ms(call)
-                self._send(connection, terminator, {"parameters": parameters})
+                granted = answering.granted(self._instrument, call, ticks)
+                self._send(connection, terminator, {"parameters": granted})
             self._advance(connection)
-
-    def _duration_ms(self, call: Call) -> int:
-        asked = call.parameters.get("duration_ms")
-        return round(self._instrument.core.lease * 1e3) if asked is None else int(asked)
 
     def _tell(self) -> None:
         """Send the status to every subscriber."""

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, TextIO
 
 from nixel.safety.client import SafetyUnavailable, Status
-from nixel.safety.events import stamp
+from nixel.safety.event_json import stamp
 from nixel.safety.show import line, show
 
 if TYPE_CHECKING:

@@ -34,7 +34,12 @@ def _hand_over(module: str, context: typer.Context) -> None:
 
 
 def safety(context: typer.Context) -> None:
-    """Talk to the safety daemon: status, watch, stop, arm, reset, explain."""
+    """Talk to the safety daemon: status, explain, watch, stop, reset, arm, bypass, prove, history, blackbox, plot."""
+    if context.args[:1] == ["plot"]:
+        # The one that draws: the safety daemon's own package has no library for that.
+        from nixel.imaging.cli.trip import app as draw
+
+        draw(args=context.args[1:], prog_name="nixel safety plot")
     _hand_over("nixel.safety", context)
 
 

@@ -31,7 +31,7 @@ class Machine(Protocol):
     def names(self, folder: str) -> list[str]:
         """List a folder's entries, sorted."""
 
-    def run(self, argv: Sequence[str], most: int) -> str:
+    def run(self, argv: Sequence[str], most: int, right: Sequence[int] = (0,)) -> str:
         """Run a command and return the last `most` bytes of what it printed."""
 
     def packages(self) -> dict[str, str]:
@@ -102,7 +102,7 @@ class ThisMachine:
         except OSError as error:
             raise NotTakenError(f"{folder} cannot be read: {error.strerror}") from error
 
-    def run(self, argv: Sequence[str], most: int) -> str:
+    def run(self, argv: Sequence[str], most: int, right: Sequence[int] = (0,)) -> str:
         """Run a command and return the last `most` bytes of what it printed.
 
         Parameters
@@ -111,6 +111,8 @@ class ThisMachine:
             The command.
         most
             How many bytes at most.
+        right
+            The statuses that it may end with.
 
         Returns
         -------
@@ -145,7 +147,7 @@ class ThisMachine:
             timer.cancel()
         if late.is_set():
             raise NotTakenError(f"{' '.join(argv)} took longer than {_PATIENCE_S:g} s")
-        if status != 0:
+        if status not in right:
             raise NotTakenError(f"{' '.join(argv)} ended with status {status}; run the command as root")
         return _decoded(content, cut, argv[0])
 

@@ -1,4 +1,8 @@
-"""What goes into a bundle: this list and nothing else. No entry is a folder, and none is found by searching."""
+"""What goes into a bundle: this list and nothing else. No entry is a folder, and none is found by searching.
+
+Only the safety daemon's recordings have names that are not known before; they have its form, and so must what is in
+them.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 KIB, MIB = 1024, 1024 * 1024
 SAFETY_EVENTS = "/var/lib/nixel-safety/events.jsonl"
 
+_RECORDING = re.compile(r"trip-([0-9]{6,})-[0-9]{8}T[0-9]{6}Z\.csv")
 _PACKAGE = re.compile(r"[0-9a-z]{32}-(.+)")
 
 
@@ -91,6 +96,21 @@ def sources(safety_events: str = SAFETY_EVENTS) -> tuple[Source, ...]:
                 Source("packages.txt", "nixel's packages", 16 * KIB, _packages),
                 Source("pci.txt", "PCI devices", 256 * KIB, command("lspci", "-nn", "-k", most=256 * KIB)),
                 Source("safety-events.jsonl", "safety events", 4 * MIB, _events(safety_events, 4 * MIB)),
+                Source(
+                    "safety-verified.txt",
+                    "whether the safety events are whole",
+                    64 * KIB,
+                    _verified(safety_events),
+                ),
+                *(
+                    Source(
+                        f"safety-trip-{back}.csv",
+                        f"recording of {which} trip",
+                        4 * MIB,
+                        _trip(safety_events, back),
+                    )
+                    for back, which in enumerate(("the last", "the last but one", "the last but two"), 1)
+                ),
                 Source("system.json", "running, booted and default system", 16 * KIB, _system),
                 Source("usb.txt", "USB devices", 256 * KIB, command("lsusb", most=256 * KIB)),
             ),
@@ -119,6 +139,45 @@ def _events(path: str, most: int) -> Callable[[Machine], str]:
         if lines and not kept:
             raise NotTakenError(f"{path} holds no events, one JSON object with a kind a line")
         return "".join(line + "\n" for line in kept)
+
+    return take
+
+
+def _verified(path: str) -> Callable[[Machine], str]:
+    """Let the safety daemon's own command judge its log; here its hashes are taken out, so nobody else could."""
+
+    def take(machine: Machine) -> str:
+        # A report quotes what is no event: of a file that is no log it would quote anything.
+        _events(path, 64 * KIB)(machine)
+        place = resolve(machine.root, path)
+        if place is None:
+            raise NotTakenError(f"{path} is not there")
+        log = str(machine.root / place.lstrip("/"))
+        return machine.run(("nixel-safety", "history", "--verify", "--events", log), 64 * KIB, (0, 1))
+
+    return take
+
+
+def _trip(events: str, back: int) -> Callable[[Machine], str]:
+    """Take one of the recordings beside the event log, counted from the newest; only what says that it is one."""
+
+    def take(machine: Machine) -> str:
+        folder = events.rpartition("/")[0] + "/recordings"
+        found = sorted(
+            (int(each[1]), each[0]) for each in map(_RECORDING.fullmatch, machine.names(folder)) if each
+        )
+        if len(found) < back:
+            raise NotTakenError(f"{folder} holds {len(found)} recordings")
+        path = f"{folder}/{found[-back][1]}"
+        text = machine.text(path, 4 * MIB)
+        header = text.partition("\n")[0]
+        try:
+            said = json.loads(header)
+        except (ValueError, RecursionError):
+            said = None
+        if not isinstance(said, dict) or not str(said.get("format", "")).startswith("nixel black box "):
+            raise NotTakenError(f"{path} is no recording of a trip, or longer than {4 * MIB} bytes")
+        return text
 
     return take
 
