@@ -14,6 +14,8 @@ only what no later tick can tell apart, so that equal keys have equal futures (a
 - A reading that must change is remembered to be compared for equality and to tell its class: its two good values
   are exchanged by a symmetry of the configuration (both lie on the same side of every level), under which the
   letters are closed. Readings of a rate are compared by differences only, so they are kept relative to the last.
+- What the state keeps of a tick at rest, to repeat it, is left out too, because it is shown for every state that has
+  it that repeating and evaluating come to the same.
 - Texts, and names for people, are never read. `unhealthy` and `warned` only decide which events for people are
   told. Causes count by their names: which is first, and which are there at all (`causes="all"`).
 """
@@ -22,7 +24,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import judged
 import pytest
@@ -230,6 +232,9 @@ def _explore(config, letters, horizon, causes, step, start, until, most, forget)
             if found:
                 _note(explored, found, letter, state)
             new = result[0]
+            if new.rest is not None and new.rest is not state.rest:
+                for problem in _rests_wrongly(config, inputs, new, then, horizon, step):
+                    _note(explored, [("rest", problem)], letter, state)
             key = key_of(config, new, after, then, horizon, causes)
             if key not in known:
                 known.add(key)
@@ -237,6 +242,26 @@ def _explore(config, letters, horizon, causes, step, start, until, most, forget)
                 explored.modes[str(new.mode)] = explored.modes.get(str(new.mode), 0) + 1
                 waiting.append((new, after, then))
     return explored
+
+
+def _rests_wrongly(config, inputs, state, now, horizon, step):
+    """Whether the ticks that are not evaluated, because they see the very same readings, differ from those that are.
+
+    As they do not, `rest` decides nothing and has no place in the key.
+    """
+    short, full = state, state
+    for later in (horizon / 4, horizon / 4, horizon / 2, horizon / 2, 1.0):
+        now += later
+        held = replace(inputs, requests=(), faults=None)
+        short, said, told = step(config, short, held, now)
+        full, expected, events = step(config, replace(full, rest=None), held, now)
+        same = [
+            [(v.name, v.healthy, v.warning, v.bypassed, v.message) for v in each.verdicts]
+            for each in (said, expected)
+        ]
+        commands = [(each.on, each.permitted, each.beat, each.replies) for each in (said, expected)]
+        if short != full or same[0] != same[1] or commands[0] != commands[1] or told != events:
+            yield f"{later:g} s later, with the same readings: {said} in {short}, expected {expected} in {full}"
 
 
 def _note(explored, found, letter, state):

@@ -109,7 +109,7 @@ def each_and_every_two(instrument, state):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600 if THOROUGH else 300)
+@pytest.mark.timeout(3600 if THOROUGH else 900)
 def test_one_interlock_of_each_kind(tell):
     instrument = config(*KINDS)
     letters = fed(
@@ -135,10 +135,10 @@ def test_each_kind_alone_with_every_reading(kind, tell):
 
 
 # Of two memories that both go on while the other is disturbed; the rest only with NIXEL_PROOF=long.
-TWO = list(combinations(KINDS, 2)) if THOROUGH else [("limit", "heartbeat"), ("rate", "sensors")]
+TWO = list(combinations(KINDS, 2)) if THOROUGH else [("rate", "heartbeat")]
 
 
-@pytest.mark.timeout(3600 if THOROUGH else 300)
+@pytest.mark.timeout(3600 if THOROUGH else 900)
 @pytest.mark.parametrize("kinds", TWO, ids=" and ".join)
 def test_two_kinds_disturbed_at_once(kinds, tell):
     instrument = config(*kinds, outputs=1)
@@ -148,7 +148,7 @@ def test_two_kinds_disturbed_at_once(kinds, tell):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600 if THOROUGH else 300)
+@pytest.mark.timeout(3600 if THOROUGH else 900)
 def test_two_requests_of_one_tick(tell):
     instrument = config("flow", "estop", outputs=1)
     letters = fed(
@@ -160,7 +160,7 @@ def test_two_requests_of_one_tick(tell):
     tell("two requests of one tick", explore(instrument, letters, HORIZON, causes="first"))
 
 
-@pytest.mark.timeout(3600 if THOROUGH else 300)
+@pytest.mark.timeout(3600 if THOROUGH else 900)
 @pytest.mark.parametrize("duty", [1.0, 0.5])
 def test_the_order_of_outputs_their_reports_and_their_time_on(duty, tell):
     # What is used up of a time on, once it comes back only by and by, multiplies the states of all outputs.

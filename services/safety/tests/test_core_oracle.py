@@ -9,7 +9,7 @@ from abstract import HORIZON, REST, VARIED, T, climb, config, disturbances, lett
 from exploration import explore
 from invariants import NUMBERS
 
-from nixel.safety import core
+from nixel.safety import core, rest
 from nixel.safety.model import (
     Arm,
     Disable,
@@ -323,3 +323,15 @@ def test_what_is_planted_is_found(number, planted):
 
 def test_nothing_is_found_where_nothing_is_planted():
     assert not explore(ONE, letters_of(ONE), HORIZON, causes="first", most=5_000).broken
+
+
+def test_a_tick_that_is_repeated_although_its_readings_have_aged_is_found(monkeypatch):
+    repeat = rest.repeat
+
+    def blindly(config, state, inputs, now):
+        found = repeat(config, state, inputs, state.last)
+        return found and (replace(found[0], ticked=now), *found[1:])
+
+    monkeypatch.setattr(rest, "repeat", blindly)
+    explored = explore(ONE, letters_of(ONE), HORIZON, causes="first", until=("rest",), most=20_000)
+    assert "rest" in explored.broken
