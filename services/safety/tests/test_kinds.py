@@ -168,6 +168,18 @@ def test_a_frozen_reading_trips_without_the_delay_that_a_level_may_have(kind):
     assert "frozen" in verdict.message
 
 
+@pytest.mark.parametrize("value", [20.0, 55.0, 65.0])
+@pytest.mark.parametrize("memory", [Memory(healthy=True), Memory(healthy=True, samples=((98.0, 20.0),))])
+@pytest.mark.parametrize("delay", [0.0, 0.05])
+def test_while_it_is_not_frozen_a_reading_is_judged_as_if_it_might_stand_still(value, memory, delay):
+    for still in (
+        Limit("coil", "analog:0", "degC", 60.0, 0.5, warn=50.0, trips_after=delay),
+        Rate("coil", "analog:0", "degC", 20.0, 0.5, 1.0, trips_after=delay),
+    ):
+        watched = replace(still, frozen_after=9.0)
+        assert seen(watched, value, memory)[0] == seen(still, value, memory)[0]
+
+
 def test_a_frozen_sensor_beyond_its_limit_is_unhealthy_as_well():
     coil = Limit("coil", "analog:0", "degC", 60.0, 0.5, frozen_after=1.0)
     memory = Memory(healthy=True)
