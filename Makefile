@@ -8,7 +8,7 @@ WEB := services/imaging/web
 WEB_SOURCES := $(shell find $(WEB) -path $(WEB)/node_modules -prune -o -path $(WEB)/dist -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup page test mutants fuzz lint openapi lock clean
+.PHONY: help run setup page test measure-safety mutants fuzz lint openapi lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -34,6 +34,9 @@ $(WEB)/dist/.ready: $(WEB_SOURCES)
 
 test: setup page $(VENV)/.ready-dev  ## every tier that can run here; ends with the list of those that could not
 	@$(BIN)/python tools/run-tests
+
+measure-safety: setup  ## the safety daemon's numbers, on a machine with nothing else to do (about an hour; JSON=FILE)
+	@$(BIN)/python bench/measure_safety.py all $(if $(JSON),--json $(JSON))
 
 mutants: $(VENV)/.ready-dev  ## mutate the safety logic and count what its tests kill (minutes; can be interrupted; FRESH=1: anew)
 	@$(BIN)/python tools/mutants $(if $(FRESH),--fresh)

@@ -6,61 +6,40 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safety_unit import Unit
 
+from nixel.acquisition.instrument_file import path_of
 from nixel.safety.answers import SafetyRefused, SafetyUnavailable
 from nixel.safety.client import SafetyClient
 from nixel.safety.line import Line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from nixel.safety.answers import Status
 
 BUSY = 2
 SUBSCRIBED = 50
+_SAYS = 30.0  # s
 
-# The lease is long, so that a measuring program that is itself held up does not end the output before the fault does.
-INSTRUMENT = """
-[safety]
-rate = "100 Hz"
-lease = "5 s"
+# Where the lease is set; it is made long, so that a measuring program that is itself held up does not end the output
+# before the fault does.
+_LEASE = 'lease = "500 ms"'
 
-[safety.surveillance]
-adapter = "serial-surveillance"
-path = "/nowhere"
-simulated = true
 
-[safety.interlocks.coil-temperature]
-kind = "limit"
-source = "analog:0"
-unit = "degC"
-warn = "50 degC"
-trip = "60 degC"
-sensor = "pt1000-class-b"
-part = "insulation-class-f"
-max_age = "250 ms"
+def instrument() -> str:
+    """Give the shipped scanner's file, all its interlocks included, but for a longer lease."""
+    text = path_of("virtual-scanner").read_text(encoding="utf-8")
+    if text.count(_LEASE) != 1:
+        msg = f"the virtual scanner's file has not exactly one {_LEASE}"
+        raise RuntimeError(msg)
+    return text.replace(_LEASE, 'lease = "5 s"')
 
-[safety.interlocks.emergency-stop]
-kind = "boolean"
-source = "digital:0"
-healthy = true
-max_age = "250 ms"
-
-[safety.interlocks.door]
-kind = "boolean"
-source = "digital:1"
-healthy = true
-max_age = "250 ms"
-
-[safety.outputs.amplifier]
-sink = "ac"
-gated_by = ["coil-temperature", "emergency-stop", "door"]
-"""
 
 _SUBSCRIBERS = """
 import json, selectors, socket, sys
@@ -89,9 +68,10 @@ class Rig:
     def __init__(self, folder: Path) -> None:
         self.socket = folder / "safety.sock"
         self.events = folder / "events.jsonl"
+        self.said = folder / "said"  # on standard error, by all daemons
         self.client = SafetyClient(self.socket)
         file = folder / "instrument.toml"
-        file.write_text(INSTRUMENT)
+        file.write_text(instrument(), encoding="utf-8")
         self.unit = Unit(folder / "line")
         self._command = [
             *(sys.executable, "-m", "nixel.safety.daemon", "--instrument", str(file)),
@@ -101,7 +81,8 @@ class Rig:
 
     def exec(self) -> subprocess.Popen[str]:
         """Start a daemon and do not wait for it."""
-        return subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        with self.said.open("a") as said:
+            return subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=said, text=True)
 
     @contextlib.contextmanager
     def daemon(self) -> Iterator[subprocess.Popen[str]]:
@@ -110,34 +91,38 @@ class Rig:
         try:
             assert process.stdout is not None
             if not process.stdout.readline().startswith("ready"):
-                msg = "the safety daemon did not become ready; its standard error says why"
+                msg = f"the safety daemon did not become ready: {self.said.read_text()[-2000:]}"
                 raise RuntimeError(msg)
             yield process
         finally:
             process.terminate()
             process.communicate(timeout=10)
 
-    def energise(self) -> Line:
-        """Reset, arm, take the lease, enable; the connection that is returned holds the lease."""
+    def lease(self) -> Line:
+        """Take the lease; the connection that is returned holds it."""
+        line = Line(str(self.socket), 2.0)
+        try:
+            line.call("AcquireLease", name="measurement")
+        except (SafetyRefused, SafetyUnavailable):
+            line.close()
+            raise
+        return line
+
+    def energise(self, line: Line) -> None:
+        """Reset, arm and enable over a connection that holds the lease."""
         deadline = time.monotonic() + 10
         while True:
             try:
-                self.client.reset()
+                line.call("Reset")
                 break
             except SafetyRefused:
                 # The first readings, or those after the fault was cleared, are still under way.
                 if time.monotonic() >= deadline:
                     raise
-                time.sleep(0.005)
-        self.client.arm()
-        line = Line(str(self.socket), 2.0)
-        try:
-            line.call("AcquireLease", name="measurement")
-            line.call("Enable", output="amplifier")
-        except (SafetyRefused, SafetyUnavailable):
-            line.close()
-            raise
-        return line
+                time.sleep(0.002)
+        line.call("RenewLease")
+        line.call("Arm")
+        line.call("Enable", output="amplifier")
 
     def healthy(self) -> Status:
         """Wait until everything is."""
@@ -146,6 +131,27 @@ class Rig:
     def close(self) -> None:
         """End the unit."""
         self.unit.close()
+
+
+@contextlib.contextmanager
+def rig() -> Iterator[Rig]:
+    """Make a rig in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="nixel-safety-") as folder, contextlib.ExitStack() as stack:
+        made = Rig(Path(folder))
+        stack.callback(made.close)
+        yield made
+
+
+def progress(count: int, what: str) -> Iterator[int]:
+    """Count to `count`, and say on a terminal every now and then how far that is."""
+    began = said = time.monotonic()
+    for number in range(count):
+        yield number
+        now = time.monotonic()
+        if now - said >= _SAYS and sys.stderr.isatty():
+            said = now
+            left = (now - began) / (number + 1) * (count - number - 1)
+            print(f"{number + 1} of {count} {what}, {left / 60:.0f} min left", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

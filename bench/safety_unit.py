@@ -1,8 +1,9 @@
 """The virtual surveillance unit as a process of its own, whose every move is stamped where it happens.
 
 The wire is the one that the safety daemon has in the field: `SurveillanceUnit` behind `SerialLine`, a pseudo-terminal.
-What is added is a hand that makes a fault when it is told to, and a time stamp (`time.monotonic`, one clock for all
-processes of a machine) on every fault, on the first answer that carries it, and on every move of the relay.
+What is added is the heartbeat of a data acquisition, a hand that makes a fault when it is told to, and a time stamp
+(`time.monotonic`, one clock for all processes of a machine) on every fault, on the first answer that carries it, and on
+every move of the relay.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nixel.acquisition.virtual.sensors import RESTORED, Sensors
 from nixel.acquisition.virtual.surveillance import SerialLine, SurveillanceUnit
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 
 # What the hand can do: the answer that the fault shows in.
 FAULTS = {"contact": "GET:DIGITAL", "temperature": "GET:ANALOG"}
-_COLD, _HOT = 25.0, 90.0  # degC
+_CONTACT, _SENSOR, _HOT = "door", "coil-1", "90"  # degC
+_BEAT = 0.1  # s between two changes of the heartbeat of the data acquisition
 _PRIORITY = 20  # above the daemon's own: a unit is a processor that no host can delay
 
 
@@ -111,18 +114,18 @@ class Unit:
 
 
 class _Stamped(SurveillanceUnit):
-    """The unit with the hand; `GET:DIGITAL` has a second contact that the hand opens."""
+    """The unit of the virtual scanner, all its sensors included, with the hand."""
 
     def __init__(self) -> None:
-        super().__init__(self._moved, lambda: (_HOT if self._fault == "temperature" else _COLD, 0.0))
+        self._felt = Sensors(time.monotonic)
+        super().__init__(self._moved, self._felt)
         self._fault = ""
         self._answered = True
 
     def answer(self, request: str, now: float) -> str:
+        self._felt.set_contacts(("heartbeat",), closed=int(time.monotonic() / _BEAT) % 2 == 0)
         fault = self._fault
         reply = super().answer(request, now)
-        if fault == "contact" and request == "GET:DIGITAL":
-            reply = f"{reply[:-1]}0"
         if not self._answered and FAULTS.get(fault) == request:
             self._answered = True
             _say("answered")
@@ -133,12 +136,19 @@ class _Stamped(SurveillanceUnit):
         for word in words:
             if word == "clear":
                 self._fault = ""
+                self._do()
                 _say("cleared")
             else:
-                self._answered = False
                 # Stamped first: what the daemon is charged with can only be too long.
                 _say("fault")
                 self._fault = word
+                self._do()
+                self._answered = False
+
+    def _do(self) -> None:
+        with self._lock:
+            self._felt.set_contacts((_CONTACT,), closed=self._fault != "contact")
+            self._felt.set_fault(_SENSOR, _HOT if self._fault == "temperature" else RESTORED)
 
     def _moved(self, on: bool, reason: str) -> None:
         _say("on" if on else "off", reason)

@@ -70,6 +70,8 @@ class Unit:
         self.watchdog = WATCHDOG
         self.relay = False
         self.watched = True
+        self.failed = False  # has switched off by itself
+        self.cycle = "250"  # us
         self.fed = 0.0
         self.relay_log: list[tuple[float, bool, str]] = []  # when, on or off, why
         self.commands: list[tuple[float, str]] = []
@@ -106,6 +108,7 @@ class Unit:
                         os.write(self._master, f"{reply}#".encode())
             # After what has come in, so that being held up ourselves does not look like a silent daemon.
             if self.watched and self.relay and now - self.fed > self.watchdog:
+                self.failed = True
                 self._switch(False, "watchdog")
         self._switch(False, "unplugged")
         os.close(self._slave)
@@ -125,7 +128,11 @@ class Unit:
             case "GET:DIGITAL":
                 return "DIGITAL:" + ";".join(self.digital)
             case "GET:STATUS":
-                return f"STATUS:AC={int(self.relay)};WD={int(self.watched)}"
+                return f"STATUS:AC={int(self.relay)};WD={int(self.watched)};SV=1;FAIL={int(self.failed)}"
+            case "GET:CYCLETIME":
+                return f"CYCLETIME:{self.cycle}"
+            case "ENABLE:AC" if self.failed:
+                return "NAK:RESET:FAIL first"
             case "ENABLE:AC":
                 self._switch(True, command)
             case "DISABLE:AC":
@@ -136,6 +143,13 @@ class Unit:
                 self.watched = False
             case "RESET:WD":
                 self.fed = now
+            case "RESET:FAIL":
+                self.failed = False
+            case "NOTAUS":
+                self.failed = True
+                self._switch(False, command)
+            case "ENABLE:SURVEILLANCE" | "DISABLE:SURVEILLANCE":
+                pass
             case _:
                 return "NAK:unknown command"
         return "ACK"

@@ -5,10 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nixel.safety.survbox import Demand, Link, LinkError, Timing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TIMING = Timing(reply=0.15, boot=2.5, again=0.5, feed=0.02, active=0.01, idle=0.04)
 ON = Demand(on=True, permitted=True, beats=1)
@@ -22,6 +28,8 @@ def ready_link() -> Link:
     link.feed(b"ACK#")
     assert link.poll(0.0) == b"!ENABLE:WD*#"
     link.feed(b"ACK#")
+    assert link.poll(0.0) == b"!ENABLE:SURVEILLANCE*#"
+    link.feed(b"ACK#")
     return link
 
 
@@ -32,7 +40,8 @@ def polled_link(now: float = 0.0) -> Link:
         (b"!GET:ANALOG*#", b"ANALOG:25.5;24#"),
         (b"!GET:DIGITAL*#", b"DIGITAL:1;0#"),
         (b"!GET:ANALOG*#", b"ANALOG:25.5;24#"),
-        (b"!GET:STATUS*#", b"STATUS:AC=0;WD=1#"),
+        (b"!GET:STATUS*#", b"STATUS:AC=0;WD=1;SV=1;FAIL=1#"),
+        (b"!GET:CYCLETIME*#", b"CYCLETIME:250#"),
     ]:
         assert link.poll(now) == request
         link.feed(reply)
@@ -59,11 +68,18 @@ def test_polls_at_the_idle_pace_and_faster_while_permitted():
     assert link.poll(0.04) == b"!GET:DIGITAL*#"
     link = polled_link()
     link.demand(Demand(permitted=True))
+    assert link.poll(0.0) == b"!RESET:FAIL*#"
+    link.feed(b"ACK#")
     assert link.poll(0.01) == b"!GET:DIGITAL*#"
 
 
-def test_contacts_and_currents_are_asked_every_time_and_the_relay_every_other():
+@pytest.mark.parametrize("permitted", [False, True])
+def test_contacts_and_currents_are_asked_every_time_and_the_relay_every_other(permitted):
     link = polled_link()
+    link.demand(Demand(permitted=permitted))
+    assert (link.poll(0.0) == b"!RESET:FAIL*#") is permitted
+    if permitted:
+        link.feed(b"ACK#")
     rounds = []
     for step in range(1, 5):
         rounds.append(b"")
@@ -71,7 +87,9 @@ def test_contacts_and_currents_are_asked_every_time_and_the_relay_every_other():
             rounds[-1] += frames
             answer_all(link, frames)
     every = b"!GET:DIGITAL*#!GET:ANALOG*#"
-    assert rounds == [every, every + b"!GET:STATUS*#"] * 2
+    # How long a round of the unit takes is asked while there is time for it.
+    relay = b"!GET:STATUS*#" if permitted else b"!GET:STATUS*#!GET:CYCLETIME*#"
+    assert rounds == [every, every + relay] * 2
 
 
 def test_the_replies_are_there_shortly_before_the_next_tick():
@@ -95,7 +113,12 @@ def test_the_replies_are_there_shortly_before_the_next_tick():
 
 def answer_all(link: Link, frames: bytes) -> list[bytes]:
     """Answer every command of what was written, and list the commands."""
-    answers = {b"ANALOG": b"ANALOG:1#", b"DIGITAL": b"DIGITAL:1#", b"STATUS": b"STATUS:AC=1;WD=1#"}
+    answers = {
+        b"ANALOG": b"ANALOG:1#",
+        b"DIGITAL": b"DIGITAL:1#",
+        b"STATUS": b"STATUS:AC=1;WD=1;SV=1;FAIL=0#",
+        b"CYCLETIME": b"CYCLETIME:250#",
+    }
     commands = [frame.strip(b"!*").removeprefix(b"GET:") for frame in frames.split(b"#")[:-1]]
     for command in commands:
         link.feed(answers.get(command, b"ACK#"))
@@ -113,17 +136,20 @@ def test_a_reading_carries_the_time_of_the_question():
 def test_the_relay_goes_on_right_after_a_feed():
     link = polled_link()
     link.demand(ON)
-    assert link.poll(0.0) == b"!RESET:WD*#"
-    link.feed(b"ACK#")
+    for command in (b"RESET:WD", b"RESET:FAIL", b"RESET:WD"):
+        assert link.poll(0.0) == b"!" + command + b"*#"
+        link.feed(b"ACK#")
     assert link.poll(0.0) == b"!ENABLE:AC*#"
 
 
 def energised_link() -> Link:
     link = polled_link()
     link.demand(ON)
-    for _ in range(2):
-        link.poll(0.0)
-        link.feed(b"ACK#")
+    sent = b""
+    while not sent.endswith(b"ENABLE:AC*#"):
+        frames = link.poll(0.0)
+        link.feed(b"ACK#" * frames.count(b"#"))
+        sent += frames
     return link
 
 
@@ -213,7 +239,7 @@ def test_a_field_that_makes_no_sense_is_no_reading_of_that_channel_alone():
     assert link.readings["analog:0"].value is None
     assert math.isnan(link.readings["analog:1"].value)
     assert link.readings["analog:2"].value == 3.0
-    for reply in (b"DIGITAL:1#", b"ANALOG:1#", b"STATUS:WD=1#"):
+    for reply in (b"DIGITAL:1#", b"ANALOG:1#", b"STATUS:WD=1;SV=1;FAIL=0#"):
         link.poll(0.0)
         link.feed(reply)
     assert link.readings["readback:ac"].value is None
@@ -244,16 +270,102 @@ def test_an_acknowledgement_must_be_one():
         link.feed(b"NOPE#")
 
 
-def test_a_relay_that_nothing_would_drop_is_not_accepted():
-    link = polled_link()
-    for now in (0.04, 0.08):
-        for reply in (b"DIGITAL:1#", b"ANALOG:1#"):
-            link.poll(now)
-            link.feed(reply)
-        assert now == 0.08 or link.poll(now) == b""
-    assert link.poll(0.08) == b"!GET:STATUS*#"
-    with pytest.raises(LinkError, match="watchdog off"):
-        link.feed(b"STATUS:AC=1;WD=0#")
+def say_status(link: Link, reply: bytes, now: float = 0.1, beats: Iterator[int] | None = None) -> None:
+    """Go on until the relay is asked, and answer so; with a heartbeat if there are beats."""
+    while True:
+        if beats is not None:
+            link.demand(Demand(on=True, permitted=True, beats=next(beats)))
+        frames = link.poll(now)
+        before, asked, _ = frames.partition(b"!GET:STATUS*#")
+        answer_all(link, before)
+        if asked:
+            break
+        now += 0.0 if frames else 0.01
+    link.feed(reply)
+
+
+@pytest.mark.parametrize(
+    ("reply", "off"),
+    [(b"AC=1;WD=0;SV=1", "watchdog"), (b"AC=1;WD=1;SV=0", "surveillance"), (b"AC=1", "watchdog")],
+)
+def test_a_relay_that_nothing_would_drop_is_not_accepted(reply, off):
+    with pytest.raises(LinkError, match=f"has its relay on but its {off} off"):
+        say_status(polled_link(), b"STATUS:" + reply + b"#")
+
+
+def test_what_the_unit_switched_off_by_itself_is_forgiven_when_outputs_are_permitted_and_not_before():
+    link = polled_link()  # with FAIL=1
+    for now in (0.1, 0.2):
+        say_status(link, b"STATUS:AC=0;WD=1;SV=1;FAIL=1#", now)
+        assert link.poll(now) == b"!GET:CYCLETIME*#"
+        link.feed(b"CYCLETIME:250#")
+        assert link.poll(now) == b""
+    link.demand(Demand(permitted=True))
+    assert link.poll(0.2) == b"!RESET:FAIL*#"
+    link.feed(b"ACK#")
+    assert link.poll(0.2) == b""
+    link.demand(Demand())
+    link.demand(Demand(permitted=True))
+    assert link.poll(0.2) == b"!RESET:FAIL*#", "armed again, forgiven again"
+
+
+def test_a_unit_that_switches_off_for_a_reason_of_its_own_is_at_fault_unless_the_contacts_say_why():
+    link = energised_link()
+    failed = b"STATUS:AC=0;WD=1;SV=1;FAIL=1#"
+    say_status(link, failed)
+    link.demand(Demand(beats=1))  # meanwhile the loop has seen an open contact
+    say_status(link, failed, now=0.2)
+    assert link.readings["readback:ac"].value is False
+    link = energised_link()
+    for now in (0.1, 0.2, 0.3):  # nobody has fed it, so we know why
+        say_status(link, failed, now)
+    link, beats = energised_link(), itertools.count(2)
+    say_status(link, failed, beats=beats)
+    with pytest.raises(LinkError, match="has switched off by itself"):
+        say_status(link, failed, now=0.2, beats=beats)
+
+
+@pytest.mark.parametrize("reply", [b"51000", b"-1", b"nan", b"fast", b""])
+def test_a_unit_too_slow_to_watch_us_is_not_accepted(reply):
+    link = ready_link()
+    while (frames := link.poll(0.0)) != b"!GET:CYCLETIME*#":
+        answer_all(link, frames)
+    with pytest.raises(LinkError, match="a round of its own takes"):
+        link.feed(b"CYCLETIME:" + reply + b"#")
+
+
+SENT = {
+    *("VERSION", "ENABLE:WD", "RESET:WD", "GET:STATUS", "GET:CYCLETIME", "GET:DIGITAL", "GET:ANALOG"),
+    *("RESET:FAIL", "ENABLE:AC", "DISABLE:AC", "ENABLE:SURVEILLANCE"),
+}
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from([0.0, 0.004, 0.01, 0.05])), max_size=50)
+)
+def test_it_speaks_the_protocol_and_never_makes_the_unit_look_on(wants):
+    link, now, beats, seen = Link(TIMING, now=0.0), 0.0, 0, []
+    for on, permitted, wait in wants:
+        now += wait
+        beats += permitted
+        link.demand(Demand(on and permitted, permitted, beats))
+        for _ in range(8):
+            frames = link.poll(now)
+            for frame in frames.split(b"#")[:-1]:
+                command = frame.decode().removeprefix("!").removesuffix("*")
+                seen.append((command, on and permitted))
+                if command == "VERSION":
+                    link.feed(b"SURVBOX:3#")
+                else:
+                    answer_all(link, frame + b"#")
+    assert {command for command, _ in seen} <= SENT
+    assert all(wanted for command, wanted in seen if command == "ENABLE:AC")
+    # What switches on comes after what makes it safe to.
+    names = [command for command, _ in seen]
+    if "ENABLE:AC" in names:
+        before = names[: names.index("ENABLE:AC")]
+        assert before[-1] == "RESET:WD"
+        assert {"DISABLE:AC", "ENABLE:WD", "ENABLE:SURVEILLANCE", "RESET:FAIL"} <= set(before)
 
 
 def test_silence_breaks_the_link():

@@ -103,9 +103,19 @@ def test_a_unit_that_refuses_loses_its_relay_before_the_line_is_left(unit, talk)
     wait_until(lambda: surveillance.view.readings)
     surveillance.command(Command(frozenset({"ac"}), permitted=True, beats=1))
     wait_until(lambda: unit.relay)
+    assert unit.count("NOTAUS") == 0
     unit.watched = False  # then STATUS says WD=0 with AC=1, which the link does not accept
     wait_until(lambda: not unit.relay)
     assert unit.relay_log[-1][2] == "DISABLE:AC"
+    wait_until(lambda: unit.failed)  # and keeps it off, until outputs are permitted anew
+    surveillance.command(Command())
+    again = unit.count("ENABLE:WD")
+    wait_until(lambda: unit.count("ENABLE:WD") > again)
+    wait_until(lambda: not surveillance.view.fault)
+    assert unit.failed
+    surveillance.command(Command(permitted=True, beats=2))
+    wait_until(lambda: not unit.failed)
+    assert surveillance.view.fault == ""
 
 
 def test_a_line_that_takes_nothing_is_a_fault(talk):

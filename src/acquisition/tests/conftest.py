@@ -58,7 +58,8 @@ class StandInSafety:
     def lease(self, name):
         self.events.append(f"lease {name}")
         self._lost, end = False, threading.Event()
-        assert self.line.ask("ENABLE:WD") == "ACK#"
+        for command in ("ENABLE:WD", "RESET:FAIL"):
+            assert self.line.ask(command) == "ACK#"
         thread = threading.Thread(target=self._feed, args=(end,))
         thread.start()
         try:

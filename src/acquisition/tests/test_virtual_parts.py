@@ -64,7 +64,10 @@ def test_the_sensors_follow_the_transmission():
     assert rested == pytest.approx(cold, abs=0.2)
 
 
-REQUESTS = ["ENABLE:AC", "DISABLE:AC", "ENABLE:WD", "DISABLE:WD", "RESET:WD", "pull", "close"]
+REQUESTS = [
+    *("ENABLE:AC", "DISABLE:AC", "ENABLE:WD", "DISABLE:WD", "RESET:WD", "RESET:FAIL"),
+    *("ENABLE:SURVEILLANCE", "DISABLE:SURVEILLANCE", "NOTAUS", "pull", "close"),
+]
 
 
 class Gate:
@@ -106,13 +109,62 @@ def test_a_late_meal_does_not_open_the_gate_again():
     gate = Gate()
     gate.open(0.0)
     assert gate.unit.answer("RESET:WD", 0.2) == "ACK"
-    assert gate.unit.answer("GET:STATUS", 0.2) == "STATUS:AC=0;WD=1"
+    assert gate.unit.answer("GET:STATUS", 0.2) == "STATUS:AC=0;WD=1;SV=1;FAIL=1"
     assert gate.moves[-1][0] is False
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [
+        lambda unit: unit.tick(0.2),
+        lambda unit: unit.answer("NOTAUS", 0.01),
+        lambda unit: unit.set_contacts(CHAIN, False),
+    ],
+    ids=["starved", "emergency off", "emergency stop"],
+)
+def test_what_the_unit_closed_by_itself_stays_closed_until_that_is_reset(fail):
+    gate = Gate()
+    gate.open(0.0)
+    fail(gate.unit)
+    gate.unit.set_contacts(CHAIN, True)
+    gate.unit.answer("RESET:WD", 0.2)
+    assert gate.unit.answer("ENABLE:AC", 0.2).startswith("NAK:the unit has switched off by itself")
+    assert gate.unit.answer("RESET:FAIL", 0.2) == "ACK"
+    assert gate.moves[-1][0] is False, "a reset opens nothing"
+    assert gate.unit.answer("ENABLE:AC", 0.2) == "ACK"
+
+
+def test_a_failure_is_not_reset_while_the_chain_is_open():
+    gate = Gate()
+    gate.unit.set_contacts(CHAIN, False)
+    assert gate.unit.answer("RESET:FAIL", 0.0) == "NAK:the emergency stop is pulled"
+    assert gate.unit.answer("GET:STATUS", 0.0) == "STATUS:AC=0;WD=0;SV=1;FAIL=1"
+
+
+def test_without_surveillance_the_unit_looks_on_but_for_the_chain():
+    gate = Gate()
+    assert gate.unit.answer("DISABLE:SURVEILLANCE", 0.0) == "ACK"
+    assert gate.unit.answer("ENABLE:AC", 0.0) == "ACK"
+    gate.unit.tick(1.0)
+    assert gate.unit.answer("GET:STATUS", 1.0) == "STATUS:AC=1;WD=0;SV=0;FAIL=0"
+    gate.unit.set_contacts(CHAIN, False)
+    assert gate.moves == [(True, ""), (False, "the emergency stop was pulled")]
+    gate.unit.set_contacts(CHAIN, True)
+    assert gate.unit.answer("ENABLE:AC", 1.0) == "ACK"
+    assert gate.unit.answer("ENABLE:SURVEILLANCE", 1.0) == "ACK"
+    gate.unit.tick(1.0)
+    assert gate.moves[-1] == (False, "the watchdog was not fed in time")
+
+
+def test_the_unit_says_how_long_its_round_takes():
+    gate = Gate()
+    gate.unit.cycle_time = 0.00125
+    assert gate.unit.answer("GET:CYCLETIME", 0.0) == "CYCLETIME:1250"
 
 
 @given(st.lists(st.tuples(st.sampled_from(REQUESTS), st.floats(0.0, 0.2))))
 def test_the_gate_is_never_open_with_a_broken_chain_or_a_starved_watchdog(steps):
-    gate, now, fed, closed = Gate(), 0.0, 0.0, True
+    gate, now, fed, closed, watches = Gate(), 0.0, 0.0, True, True
     gate.open(now)
     for request, wait in steps:
         now += wait
@@ -123,9 +175,11 @@ def test_the_gate_is_never_open_with_a_broken_chain_or_a_starved_watchdog(steps)
             gate.unit.answer(request, now)
         if request == "RESET:WD":
             fed = now
+        if request.endswith(":SURVEILLANCE"):
+            watches = request.startswith("ENABLE")
         gate.unit.tick(now)
         is_open = gate.unit.answer("GET:STATUS", now).startswith("STATUS:AC=1")
-        assert not is_open or (closed and now - fed <= 0.1)
+        assert not is_open or (closed and (now - fed <= 0.1 or not watches))
 
 
 def test_scpi_understands_short_and_long_forms_in_any_case_and_nothing_between():

@@ -77,21 +77,22 @@ def test_the_surveillance_line_speaks_its_protocol(scanner):
 
 def test_the_gate_opens_only_with_a_fed_watchdog(scanner):
     line = scanner.line
-    assert line.ask("DISABLE:WD") == "ACK#"
+    for command in ("DISABLE:WD", "RESET:FAIL"):
+        assert line.ask(command) == "ACK#"
     assert line.ask("ENABLE:AC") == "NAK:the watchdog is not enabled#"
     assert line.ask("ENABLE:WD") == "ACK#"
     assert line.ask("ENABLE:AC") == "NAK:the watchdog has not been fed#"
     assert line.ask("RESET:WD") == "ACK#"
     assert line.ask("ENABLE:AC") == "ACK#"
-    assert line.ask("GET:STATUS") == "STATUS:AC=1;WD=1#"
+    assert line.ask("GET:STATUS") == "STATUS:AC=1;WD=1;SV=1;FAIL=0#"
     time.sleep(0.15)
-    assert line.ask("GET:STATUS") == "STATUS:AC=0;WD=1#"
+    assert line.ask("GET:STATUS") == "STATUS:AC=0;WD=1;SV=1;FAIL=1#"
     line.ask("DISABLE:WD")
 
 
 def test_a_starved_watchdog_ends_the_stream(scanner, daq):
     line = scanner.line
-    for command in ("ENABLE:WD", "RESET:WD", "ENABLE:AC"):
+    for command in ("ENABLE:WD", "RESET:FAIL", "RESET:WD", "ENABLE:AC"):
         assert line.ask(command) == "ACK#"
     daq.configure()
     line.ask("RESET:WD")

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from nixel.safety import rest
 from nixel.safety.interlocks import use
 from nixel.safety.model import (
     START,
@@ -86,8 +87,12 @@ def step(
     events : tuple of Event
         What happened, in order.
     """
+    same = rest.repeat(config, state, inputs, now)
+    if same is not None:
+        return same
     gone = frozenset(request.client for request in inputs.requests if isinstance(request, Disconnect))
-    tick = _Asked(config, replace(state, used=use(config, state, now)), inputs, now)
+    used = use(config, state, now)
+    tick = _Asked(config, state if used == state.used else replace(state, used=used), inputs, now)
     tick.end_bypasses(gone)
     tick.judge()
     tick.end_lease(gone)
@@ -117,7 +122,11 @@ def step(
         unhealthy=frozenset(verdict.name for verdict in verdicts if not verdict.healthy),
         warned=frozenset(verdict.name for verdict in verdicts if verdict.warning),
     )
-    return new, Outputs(on, permitted, new.beat, verdicts, tuple(replies)), tuple(tick.events)
+    outputs = Outputs(on, permitted, new.beat, verdicts, tuple(replies))
+    kept = None if tick.events else rest.keep(config, state, new, inputs, outputs)
+    if kept is not new.rest:
+        new = replace(new, rest=kept)
+    return new, outputs, tuple(tick.events)
 
 
 class _Asked(Tick):

@@ -149,7 +149,7 @@ class Loop:
         self._command(outputs, withheld=proof.withheld)
         self.ticks += 1
         missed, proofs = self._punctuality.missed, self._prover.proofs
-        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, missed, proofs)
+        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, missed, proofs, outputs.since)
         events += proof.events
         self._server.publish(snapshot, outputs.replies + proof.replies, changed=bool(events))
         if proof.events:

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nixel.safety.declared import Deadlines
+    from nixel.safety.config import Deadlines
 
 
 class Punctuality:

@@ -303,7 +303,9 @@ def _hash(text: str) -> str:
 
 
 def _time(text: str) -> str:
-    """Turn a time, or how long ago, into what the log writes."""
+    """Turn a time, or how long ago, into what the log writes; nothing stays nothing (argparse reads defaults too)."""
+    if not text:
+        return text
     ago = re.fullmatch(r"([0-9]{1,6}) ?(s|min|h|d)", text)
     if ago:
         return stamp(dt.datetime.now(dt.UTC).timestamp() - int(ago[1]) * _AGO[ago[2]])

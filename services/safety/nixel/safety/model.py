@@ -235,6 +235,31 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
+class Rest:
+    """A tick in which nothing happened, and how long the next ones are the same.
+
+    Attributes
+    ----------
+    config
+        The instrument's, by its identity.
+    watched
+        Each source with its reading, and how old that may be.
+    beats
+        When each heartbeat last changed, and how long it may stand still.
+    verdicts
+        What was found.
+    judged
+        When that was [s].
+    """
+
+    config: object
+    watched: tuple[tuple[str, Reading, float], ...]
+    beats: tuple[tuple[float, float], ...]
+    verdicts: tuple[Verdict, ...]
+    judged: float
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """What one tick hands to the next.
 
@@ -264,6 +289,9 @@ class State:
         What each interlock remembers.
     bypasses
         The interlocks that are bypassed.
+    rest
+        What the next tick finds if it sees the same readings; `None` if it must be evaluated. It repeats what the
+        rest of the state says, so it does not count when states are compared.
     """
 
     mode: Mode
@@ -281,6 +309,7 @@ class State:
     warned: frozenset[str] = frozenset()
     memory: Mapping[str, Memory] = field(default_factory=dict)
     bypasses: Mapping[str, Bypassed] = field(default_factory=dict)
+    rest: Rest | None = field(default=None, compare=False, repr=False)
 
     @property
     def last(self) -> float:
@@ -345,6 +374,8 @@ class Outputs:
         What this tick found: interlocks, readbacks, on-times, then devices that do not work.
     replies
         One for each request but `Disconnect`.
+    since
+        How long ago the verdicts were found [s]: by so much more than they tell their readings have aged.
     """
 
     on: frozenset[str]
@@ -352,6 +383,7 @@ class Outputs:
     beat: bool
     verdicts: tuple[Verdict, ...]
     replies: tuple[Reply, ...]
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

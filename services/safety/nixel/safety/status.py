@@ -21,7 +21,7 @@ class Snapshot:
     """One completed tick, as the socket server sees it.
 
     `time` is that of the tick [s], `ticks` and `missed` count ticks and missed deadlines since the start, `proofs`
-    are the last of each output.
+    are the last of each output, `since` tells how long ago the verdicts were found [s].
     """
 
     state: State
@@ -30,6 +30,7 @@ class Snapshot:
     ticks: int
     missed: int
     proofs: tuple[Proof, ...] = ()
+    since: float = 0.0
 
 
 def describe(
@@ -65,7 +66,7 @@ def describe(
     return {
         "state": str(state.mode),
         "outputs": {output.name: output.name in state.on for output in config.outputs},
-        "interlocks": [_interlock(verdict) for verdict in snapshot.verdicts],
+        "interlocks": [_interlock(verdict, snapshot.since) for verdict in snapshot.verdicts],
         "lease": None
         if lease is None
         else {"holder": lease.name, "remaining_s": round(lease.expires - snapshot.time, 3)},
@@ -126,7 +127,7 @@ def _cause(cause: Cause, wall_offset: float) -> dict[str, Any]:
     return {"name": cause.name, "time": stamp(cause.time + wall_offset), "message": cause.text}
 
 
-def _interlock(verdict: Verdict) -> dict[str, Any]:
+def _interlock(verdict: Verdict, since: float) -> dict[str, Any]:
     return {
         "name": verdict.name,
         "kind": verdict.kind,
@@ -135,7 +136,7 @@ def _interlock(verdict: Verdict) -> dict[str, Any]:
         "bypassed": verdict.bypassed,
         "value": finite(verdict.value),
         "unit": verdict.unit,
-        "age_s": None if verdict.age is None else round(verdict.age, 4),
+        "age_s": None if verdict.age is None else round(verdict.age + since, 4),
         "message": verdict.message,
     }
 

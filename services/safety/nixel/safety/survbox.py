@@ -2,9 +2,11 @@
 
 Frames are `!COMMAND*#` to the unit and `TEXT#` from it; each command has one reply, and replies come in
 order. The unit owns the relay of the amplifier's mains and drops it by itself when `RESET:WD` has not come
-for 100 ms: so the heartbeat of the control loop, passed on as `RESET:WD`, is the charge pump.
+for 100 ms: so the heartbeat of the control loop, passed on as `RESET:WD`, is the charge pump. What it has switched
+off by itself it keeps off until `RESET:FAIL`, which passes on that a person has reset and armed.
 
-The command set is that of the surveillance units which MPIMeasurements.jl drives.
+The command set is that of the surveillance units which MPIMeasurements.jl drives. Two of its commands make a unit look
+on, and are therefore never sent: `DISABLE:WD` and `DISABLE:SURVEILLANCE`.
 """
 
 from __future__ import annotations
@@ -26,9 +28,15 @@ _POLLS = ((_DIGITAL, _ANALOG), (_DIGITAL, _ANALOG, _STATUS))
 # s between the last reply of a round and the tick that is to judge it: two for the rounding of the wait for a line.
 _MARGIN = 2e-3
 
+# How long one round of the unit itself takes: asked beside the relay while nothing may be on.
+_CYCLE = "GET:CYCLETIME"
+FED_WITHIN = 0.1  # s; the unit's watchdog
+LONGEST_CYCLE = 0.05  # s; a slower unit notices too late that its watchdog is not fed
+
 _RELAY_ON, _RELAY_OFF = "ENABLE:AC", "DISABLE:AC"
-_WATCH = "ENABLE:WD"
+_WATCH, _SURVEY = "ENABLE:WD", "ENABLE:SURVEILLANCE"
 _FEED = "RESET:WD"
+_FORGIVE = "RESET:FAIL"
 _VERSION = "VERSION"
 # Older units of this family acknowledge with ACQ.
 _ACKNOWLEDGED = ("ACK", "ACQ")
@@ -37,7 +45,9 @@ _LONGEST_FRAME = 4096
 _STRAY_FRAMES = 8  # what a predecessor asked for may still be under way when we open the line
 
 
-PARTING = b"!DISABLE:AC*#"  # safe to write at any time, to any unit, in any state of the link
+# Safe to write at any time, to any unit, in any state of the link: off, and where something is wrong kept so.
+PARTING = b"!DISABLE:AC*#"
+PARTING_IN_NEED = PARTING + b"!NOTAUS*#"
 
 
 class LinkError(Exception):
@@ -114,6 +124,9 @@ class Link:
         self._takes = 0.0  # s for a round of questions, as of late
         self._due = -math.inf
         self._ticked = False
+        self._forgiving = False  # asked to, since outputs are permitted
+        self._forgiven = False
+        self._failures = 0
 
     def demand(self, demand: Demand) -> None:
         """Take over what the control loop wants; `poll` acts on it.
@@ -125,6 +138,9 @@ class Link:
         """
         self._ticked = self._ticked or demand.beats != self._demand.beats
         self._demand = demand
+        if not demand.permitted:
+            self._forgiving = self._forgiven = False
+            self._failures = 0
 
     def poll(self, now: float) -> bytes:
         """Give what is to be written now.
@@ -266,6 +282,9 @@ class Link:
         """Choose the next command of those that wait their turn: set-up, then switching on, then polling."""
         if self._setup:
             return self._setup.popleft()
+        if self._demand.permitted and not self._forgiving:
+            self._forgiving = True
+            return _FORGIVE
         if self._demand.on and not self._relay_on:
             # Fed first, or the unit's watchdog would drop the relay that it has just picked up.
             if self._last != _FEED:
@@ -274,6 +293,8 @@ class Link:
             return _RELAY_ON
         if not self._turn and now >= self._poll_due():
             self._turn.extend(_POLLS[self._cycles % len(_POLLS)])
+            if _STATUS in self._turn and not self._demand.permitted:
+                self._turn.append(_CYCLE)
             self._cycles += 1
             self._polled, self._polling = now, True
             # Unless a tick says better.
@@ -302,13 +323,15 @@ class Link:
             self._read(prefix, rest, asked)
         elif frame not in _ACKNOWLEDGED:
             raise self._nonsense(command, frame)
+        elif command == _FORGIVE:
+            self._forgiven = self._forgiving
 
     def _greet(self, frame: str) -> None:
         self._asked.clear()
         if frame == BANNER:
             self.ready = True
             # Whatever a predecessor left behind: off, and watched.
-            self._setup = deque((_RELAY_OFF, _WATCH))
+            self._setup = deque((_RELAY_OFF, _WATCH, _SURVEY))
             return
         self._strays += 1
         if self._strays > _STRAY_FRAMES:
@@ -324,17 +347,41 @@ class Link:
         elif kind == "DIGITAL":
             for channel, field in enumerate(text.split(";")):
                 new[f"digital:{channel}"] = Reading(_FLAGS.get(field), asked)
-        else:
+        elif kind == "STATUS":
             status = dict(field.partition("=")[::2] for field in text.split(";"))
             relay, watchdog = (_FLAGS.get(status.get(name, "")) for name in ("AC", "WD"))
             new["readback:ac"] = Reading(relay, asked)
-            if relay and not watchdog:
-                msg = "has its relay on but its watchdog off, so nothing would drop the relay if we stopped"
+            if relay and not (watchdog and status.get("SV") != "0"):
+                off = "surveillance" if watchdog else "watchdog"
+                msg = f"has its relay on but its {off} off, so nothing would drop the relay if we stopped"
                 raise LinkError(msg)
+            self._check_failure(status.get("FAIL") == "1", asked)
+        else:
+            _check_cycle(text)
         self.readings = {**self.readings, **new}
+
+    def _check_failure(self, failed: bool, asked: float) -> None:
+        """Break the link to a unit that has switched off by itself, unless we are told or know why.
+
+        What the unit saw shows in the contacts within the next round, as a fault of its own name. A unit that was not
+        fed has done what it is there for; its relay says so.
+        """
+        unknown = self._forgiven and asked - self._fed <= FED_WITHIN
+        self._failures = self._failures + 1 if failed and unknown else 0
+        if self._failures > 1:
+            msg = "has switched off by itself, for a reason that shows in no contact; look at the unit"
+            raise LinkError(msg)
 
     def _nonsense(self, command: str, frame: str) -> LinkError:
         return LinkError(f"answers {frame[:40]!r} to {command}, which makes no sense")
+
+
+def _check_cycle(text: str) -> None:
+    microseconds = _number(text)
+    if microseconds is None or not 0.0 <= microseconds * 1e-6 <= LONGEST_CYCLE:
+        most = f"at most {LONGEST_CYCLE * 1e3:.0f} ms lets it watch us"
+        msg = f"says that a round of its own takes {text[:20]!r} microseconds; {most}"
+        raise LinkError(msg)
 
 
 def _number(field: str) -> float | None:

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from nixel.safety.survbox import PARTING, Demand, Link, LinkError, Timing
+from nixel.safety.survbox import PARTING, PARTING_IN_NEED, Demand, Link, LinkError, Timing
 from nixel.safety.units import RETRY, Command, UnitError, View
 
 if TYPE_CHECKING:
@@ -141,8 +141,10 @@ class Surveillance:
                 self._fail(f"cannot be opened: {why}")
                 self._sleep(RETRY)
                 continue
+            parting = PARTING_IN_NEED
             try:
                 self._converse(port.fileno())
+                parting = PARTING
             except LinkError as error:
                 self._fail(str(error))
             except OSError as error:
@@ -150,7 +152,7 @@ class Surveillance:
             finally:
                 # Whatever broke, a unit that still listens must not keep its relay on.
                 with contextlib.suppress(OSError):
-                    os.write(port.fileno(), PARTING)
+                    os.write(port.fileno(), parting)
                 port.close()
             self._sleep(RETRY)
 

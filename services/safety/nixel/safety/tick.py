@@ -56,7 +56,8 @@ class Tick:
     def judge(self) -> None:
         """Record what became unhealthy or healthy, and latch the fault on anything that does not permit."""
         self.verdicts, memory = assess(self.config, self.state, self.inputs, self.now)
-        self.state = replace(self.state, memory=memory)
+        if memory != self.state.memory:
+            self.state = replace(self.state, memory=memory)
         for verdict in self.verdicts:
             if verdict.warning and verdict.name not in self.state.warned:
                 self.event("interlock", f"warning: {verdict.message}", name=verdict.name)

@@ -1,7 +1,8 @@
 """The virtual surveillance unit: sensors, a watchdog and the gate of the amplifier, on a serial line.
 
 Requests are ``!COMMAND*#``, answers ``TEXT#``. The unit trusts nobody: it opens the gate only while its
-watchdog is fed and its emergency-stop chain is closed, and closes it by itself.
+watchdog is fed and its emergency-stop chain is closed, and closes it by itself. What it closed by itself stays
+closed until ``RESET:FAIL``. ``DISABLE:SURVEILLANCE`` makes it look on, but for the chain, which is hardware.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ class SurveillanceUnit:
         Told (on, reason) whenever the gate of the amplifier moves.
     sensors : Sensors
         What it measures; its contacts `emergency-stop-1` and `-2` are the two channels of the chain.
+
+    Attributes
+    ----------
+    cycle_time : float
+        How long one round of the unit takes, in s; its wire says so.
     """
 
     def __init__(self, gate: Callable[[bool, str], None], sensors: Sensors) -> None:
@@ -43,7 +49,10 @@ class SurveillanceUnit:
         self._lock = threading.Lock()
         self._ac = False
         self._watchdog = False
+        self._surveillance = True
+        self._failed = False
         self._fed: float | None = None
+        self.cycle_time = 0.0
 
     def answer(self, request: str, now: float) -> str:
         """Answer one request at the time `now` in s; both without the wire's marks."""
@@ -56,30 +65,52 @@ class SurveillanceUnit:
             if request == "GET:DIGITAL":
                 return "DIGITAL:" + ";".join(str(int(closed)) for closed in self._sensors.digital())
             if request == "GET:STATUS":
-                return f"STATUS:AC={int(self._ac)};WD={int(self._watchdog)}"
+                watched = f"WD={int(self._watchdog)};SV={int(self._surveillance)}"
+                return f"STATUS:AC={int(self._ac)};{watched};FAIL={int(self._failed)}"
+            if request == "GET:CYCLETIME":
+                return f"CYCLETIME:{self.cycle_time * 1e6:.0f}"
             return self._act(request, now)
 
     def _act(self, request: str, now: float) -> str:
-        if request == "ENABLE:AC":
-            if not self._sensors.chain_closed:
-                return "NAK:the emergency stop is pulled"
-            if not self._watchdog:
-                return "NAK:the watchdog is not enabled"
-            if self._fed is None or now - self._fed > WATCHDOG_TIME:
-                return "NAK:the watchdog has not been fed"
-            self._move(True, "")
-        elif request == "DISABLE:AC":
-            self._move(False, "the safety output was disabled")
-        elif request == "ENABLE:WD":
-            self._watchdog, self._fed = True, None
-        elif request == "DISABLE:WD":
-            self._watchdog, self._fed = False, None
-            self._move(False, "the watchdog was disabled")
-        elif request == "RESET:WD":
-            self._fed = now
-        else:
-            return "NAK:unknown command"
+        if request in ("ENABLE:AC", "RESET:FAIL"):
+            why_not = self._why_not(request, now)
+            if why_not:
+                return f"NAK:{why_not}"
+        match request:
+            case "ENABLE:AC":
+                self._move(True, "")
+            case "DISABLE:AC":
+                self._move(False, "the safety output was disabled")
+            case "ENABLE:WD":
+                self._watchdog, self._fed = True, None
+            case "DISABLE:WD":
+                self._watchdog, self._fed = False, None
+                self._move(False, "the watchdog was disabled")
+            case "RESET:WD":
+                self._fed = now
+            case "RESET:FAIL":
+                self._failed = False
+            case "ENABLE:SURVEILLANCE" | "DISABLE:SURVEILLANCE":
+                self._surveillance = request == "ENABLE:SURVEILLANCE"
+            case "NOTAUS":
+                self._fail("the emergency off was asked for")
+            case _:
+                return "NAK:unknown command"
         return "ACK"
+
+    def _why_not(self, request: str, now: float) -> str:
+        """Say why the gate may not open, or the failure not be forgotten; empty if it may."""
+        if not self._sensors.chain_closed:
+            return "the emergency stop is pulled"
+        if request == "RESET:FAIL" or not self._surveillance:
+            return ""
+        if self._failed:
+            return "the unit has switched off by itself; RESET:FAIL first"
+        if not self._watchdog:
+            return "the watchdog is not enabled"
+        if self._fed is None or now - self._fed > WATCHDOG_TIME:
+            return "the watchdog has not been fed"
+        return ""
 
     def tick(self, now: float) -> None:
         """Close the gate if the watchdog has starved."""
@@ -97,11 +128,16 @@ class SurveillanceUnit:
         with self._lock:
             self._sensors.set_contacts(names, closed)
             if not self._sensors.chain_closed:
-                self._move(False, "the emergency stop was pulled")
+                self._fail("the emergency stop was pulled")
 
     def _watch(self, now: float) -> None:
-        if self._ac and (self._fed is None or now - self._fed > WATCHDOG_TIME):
-            self._move(False, "the watchdog was not fed in time")
+        starved = self._fed is None or now - self._fed > WATCHDOG_TIME
+        if self._ac and self._surveillance and starved:
+            self._fail("the watchdog was not fed in time")
+
+    def _fail(self, reason: str) -> None:
+        self._failed = True
+        self._move(False, reason)
 
     def _move(self, on: bool, reason: str) -> None:
         if on != self._ac:
@@ -156,6 +192,7 @@ class SerialLine:
                 received = b""
                 os.write(self._master, b"NAK:request too long#")
             self._unit.tick(now)
+            self._unit.cycle_time = time.monotonic() - time_now
 
     def _reply(self, request: bytes, now: float) -> str:
         # Noise before the exclamation mark is what a real line delivers after plugging in.

@@ -1,0 +1,68 @@
+"""What a daemon with nothing on needs, and how soon it is ready."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from safety_rig import progress, rig
+
+
+@dataclass
+class Idle:
+    """Shares of one core, resident memory [bytes], and times from exec to ready [s].
+
+    Attributes
+    ----------
+    share, share_armed
+        With nothing on: with a fault latched as after the start, and armed.
+    resident
+        After that.
+    locked
+        How much of the memory is locked [bytes].
+    ready
+        Of every start.
+    """
+
+    share: float
+    share_armed: float
+    resident: int
+    locked: int
+    ready: list[float]
+
+
+def measure_idle(seconds: float, starts: int) -> Idle:
+    """Measure what a daemon with nothing on needs for `seconds`, twice, and how soon `starts` daemons were ready."""
+    with rig() as bench:
+        ready = []
+        for _ in progress(starts, "starts"):
+            began = time.monotonic()
+            with bench.daemon():
+                ready.append(time.monotonic() - began)
+        with bench.daemon() as process:
+            bench.healthy()
+            time.sleep(0.5)
+            share = _share(process.pid, seconds)
+            bench.client.reset()
+            bench.client.arm()
+            share_armed = _share(process.pid, seconds)
+            memory = {name: _memory(process.pid, name) for name in ("VmRSS", "VmLck")}
+    return Idle(share, share_armed, memory["VmRSS"], memory["VmLck"], ready)
+
+
+def _share(pid: int, seconds: float) -> float:
+    began, used = time.monotonic(), _used(pid)
+    time.sleep(seconds)
+    return (_used(pid) - used) / (time.monotonic() - began)
+
+
+def _used(pid: int) -> float:
+    # The scheduler's own account, to the nanosecond; the one in clock ticks cannot see so little.
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) * 1e-9
+
+
+def _memory(pid: int, name: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))

@@ -1,0 +1,269 @@
+"""Ticks at rest are shortened, and find nothing but what the whole evaluation would."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nixel.safety import interlocks
+from nixel.safety.core import start, step
+from nixel.safety.model import (
+    AcquireLease,
+    Arm,
+    Boolean,
+    Bypass,
+    Config,
+    Direction,
+    Enable,
+    Heartbeat,
+    Inputs,
+    Limit,
+    Mode,
+    Output,
+    Rate,
+    Reading,
+    Reset,
+    Stop,
+    TwoContacts,
+    TwoSensors,
+)
+from nixel.safety.status import Snapshot, describe
+
+PERIOD = 0.01
+
+
+def good(beat):
+    """Readings of something that works: what stands still is not measured."""
+    analog = {"analog:0": 25.0 + 0.1 * beat, "analog:1": 4.0, "analog:2": 24.0}
+    digital = {"digital:0": True, "digital:1": True, "digital:2": False, "digital:3": beat}
+    return {**analog, **digital, "readback:ac": False}
+
+
+CONFIG = Config(
+    PERIOD,
+    0.5,
+    (
+        Limit(
+            "coil",
+            "analog:0",
+            "degC",
+            60.0,
+            0.2,
+            warn=50.0,
+            hysteresis=2.0,
+            frozen_after=0.3,
+            trips_after=0.03,
+        ),
+        Limit("flow", "analog:1", "l/min", 2.0, 0.2, direction=Direction.BELOW, clears_after=0.05),
+        Rate("drift", "analog:0", "degC", 400.0, 0.08, 0.08, frozen_after=0.3),
+        TwoSensors("agreement", ("analog:0", "analog:2"), "degC", 5.0, 0.15, 0.05),
+        Boolean("door", "digital:0", True, 0.2, bypass=10.0),
+        TwoContacts("chain", ("digital:1", "digital:2"), (True, False), 0.2, 0.03, emergency_stop=True),
+        Heartbeat("daq", "digital:3", 0.2, 0.2),
+    ),
+    (
+        Output(
+            "amplifier",
+            "ac",
+            ("coil", "flow", "drift", "agreement", "door", "chain", "daq"),
+            0.1,
+            on_time=0.3,
+            duty=0.5,
+        ),
+    ),
+)
+
+
+def bare(state):
+    """The state of one who knows nothing of ticks at rest."""
+    return replace(state, rest=None)
+
+
+def compared(outputs):
+    ages = [None if v.age is None else v.age + outputs.since for v in outputs.verdicts]
+    return replace(outputs, verdicts=tuple(replace(v, age=None) for v in outputs.verdicts), since=0.0), ages
+
+
+def check(state, inputs, now):
+    """Do a tick both ways; give what it led to."""
+    new, outputs, events = step(CONFIG, state, inputs, now)
+    whole = step(CONFIG, bare(state), inputs, now)
+    assert (new, events) == (whole[0], whole[2])
+    told, ages = compared(outputs)
+    expected, whole_ages = compared(whole[1])
+    assert told == expected
+    assert ages == pytest.approx(whole_ages, abs=1e-9)
+    assert whole[1].since == 0.0
+    return new, outputs
+
+
+REQUESTS = [
+    Reset(1, 0),
+    Arm(1, 0),
+    AcquireLease(1, 0, "a scan", None),
+    Enable(1, 0, "amplifier"),
+    Stop(1, 0, "enough", "somebody"),
+    Bypass(1, 0, "door", 0.2, "somebody", "a test"),
+]
+CHANGES = [
+    *[("analog:0", value) for value in (25.5, 49.0, 51.0, 61.0, None, float("nan"), True)],
+    *[("analog:1", value) for value in (1.0, 4.5)],
+    *[("analog:2", value) for value in (24.5, 31.0)],
+    *[(f"digital:{n}", value) for n in range(4) for value in (True, False, None)],
+    *[("readback:ac", value) for value in (True, False)],
+]
+STEP = st.tuples(
+    st.sampled_from([0.0, 0.5, 1.0, 1.0, 1.0, 3.0, 12.0, 25.0, -2.0]),  # periods since the last tick
+    st.sampled_from([None, None, None, "all", "all", *CHANGES]),  # what is read anew
+    st.sampled_from([None] * 8 + REQUESTS),
+    st.sampled_from([None] * 12 + [{"server": "it is gone"}]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(STEP, max_size=80))
+def test_a_tick_at_rest_finds_what_the_whole_evaluation_finds(steps):
+    now, beat = 100.0, True
+    state = start(now)
+    readings = {}
+    for _ in range(12):  # healthy, as after some time
+        now += PERIOD
+        beat = not beat
+        readings = {source: Reading(value, now) for source, value in good(beat).items()}
+        state, _ = check(state, Inputs(readings), now)
+    for later, change, request, faults in steps:
+        now += later * PERIOD
+        if change == "all":
+            beat = not beat
+            values = {**good(beat), "readback:ac": "amplifier" in state.on}
+            readings = {source: Reading(value, now) for source, value in values.items()}
+        elif change is not None:
+            readings = {**readings, change[0]: Reading(change[1], now)}
+        state, _ = check(state, Inputs(dict(readings), (request,) if request else (), faults), now)
+
+
+def at_rest(mode=Mode.FAULT):
+    """A state at rest, its readings and its time."""
+    now, beat, state = 100.0, True, start(100.0)
+    for number in range(40):
+        now += PERIOD
+        beat = not beat
+        readings = {source: Reading(value, now) for source, value in good(beat).items()}
+        asked = {20: (Reset(1, 0),), 22: (Arm(1, 0),)}.get(number, ()) if mode is Mode.ARMED else ()
+        state, _ = check(state, Inputs(readings, asked), now)
+    now += PERIOD
+    state, _ = check(state, Inputs(readings), now)
+    assert state.mode is mode
+    assert state.rest is not None
+    return state, readings, now
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """How many interlocks have been judged."""
+    counted = []
+    real = interlocks.judge
+    monkeypatch.setattr(interlocks, "judge", lambda *given: counted.append(given) or real(*given))
+    return counted
+
+
+@pytest.mark.parametrize("mode", [Mode.FAULT, Mode.ARMED])
+def test_the_same_readings_are_not_judged_again_and_their_ages_go_on(mode, judged):
+    state, readings, now = at_rest(mode)
+    judged.clear()
+    beats = [state.beat]
+    for number in range(1, 4):
+        state, outputs, events = step(CONFIG, state, Inputs(dict(readings)), now + number * PERIOD)
+        beats.append(state.beat)
+        assert (events, outputs.permitted, outputs.beat) == ((), mode is Mode.ARMED, state.beat)
+        snapshot = Snapshot(state, outputs.verdicts, now + number * PERIOD, 1, 0, since=outputs.since)
+        told = describe(CONFIG, True, snapshot, 0.0)["interlocks"]
+        assert {each["age_s"] for each in told if each["age_s"] is not None} == {
+            round((number + 1) * PERIOD, 4)
+        }
+    assert judged == []
+    # The charge pump toggles in every tick in which outputs are permitted, and in no other.
+    assert len(set(beats)) == (2 if mode is Mode.ARMED else 1)
+    assert all((a != b) is (mode is Mode.ARMED) for a, b in itertools.pairwise(beats))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda readings: Inputs({**readings, "digital:0": Reading(False, readings["digital:0"].time)}),
+        lambda readings: Inputs({**readings, "digital:0": Reading(True, readings["digital:0"].time)}),
+        lambda readings: Inputs({s: r for s, r in readings.items() if s != "readback:ac"}),
+        lambda readings: Inputs(readings, (Stop(1, 0, "enough", "somebody"),)),
+        lambda readings: Inputs(readings, (), {"server": "gone"}),
+    ],
+    ids=["another value", "a new reading", "one that is missing", "a request", "a fault"],
+)
+def test_anything_else_is_judged(given, judged):
+    state, readings, now = at_rest()
+    judged.clear()
+    step(CONFIG, state, given(readings), now + PERIOD)
+    assert len(judged) == len(CONFIG.interlocks)
+
+
+def test_another_configuration_and_a_clock_that_goes_back_are_judged(judged):
+    state, readings, now = at_rest()
+    judged.clear()
+    step(replace(CONFIG, lease=0.4), state, Inputs(readings), now + PERIOD)
+    assert len(judged) == len(CONFIG.interlocks)
+    step(CONFIG, state, Inputs(readings), now - PERIOD)
+    assert len(judged) == 2 * len(CONFIG.interlocks)
+
+
+def test_what_grows_stale_at_rest_latches_in_the_first_tick_beyond_its_age():
+    state, readings, _ = at_rest(Mode.ARMED)
+    taken = readings["digital:0"].time
+    # The rate's reading may be oldest by 80 ms.
+    state, _, _ = step(CONFIG, state, Inputs(readings), taken + 0.0799)
+    assert state.mode is Mode.ARMED
+    state, outputs, _ = step(CONFIG, state, Inputs(readings), taken + 0.0801)
+    assert state.mode is Mode.FAULT
+    assert not outputs.permitted
+    assert "80 ms old" in state.causes[0].text
+
+
+def test_a_heartbeat_that_stops_at_rest_latches():
+    fresh = replace(
+        CONFIG, interlocks=CONFIG.interlocks[-1:], outputs=(replace(CONFIG.outputs[0], gated_by=("daq",)),)
+    )
+    readings, state = {}, start(100.0)
+    for number in range(3):
+        now = 100.0 + number * PERIOD
+        values = {"digital:3": number == 1, "readback:ac": False}
+        readings = {source: Reading(value, now) for source, value in values.items()}
+        state, _, _ = step(fresh, state, Inputs(readings, (Reset(1, 0),) if number == 2 else ()), now)
+    assert state.mode is Mode.SAFE
+    state, _, _ = step(fresh, state, Inputs(readings), now + 0.01)
+    assert state.rest is not None
+    # Its reading is asked anew and says the same.
+    later = {source: replace(reading, time=now + 0.19) for source, reading in readings.items()}
+    state, _, _ = step(fresh, state, Inputs(later), now + 0.19)
+    assert state.rest is not None
+    state, _, _ = step(fresh, state, Inputs(later), now + 0.21)
+    assert state.mode is Mode.FAULT
+    assert "has not changed for 200 ms" in state.causes[0].text
+
+
+def test_a_readback_that_still_follows_is_looked_at_in_every_tick(judged):
+    state, readings, now = at_rest(Mode.ARMED)
+    # Nothing is commanded on, and for a moment after the last switching the sink may still say that it is.
+    state = replace(state, switched={"amplifier": now}, rest=None)
+    late = {**readings, "readback:ac": Reading(True, now)}
+    for _ in range(3):
+        judged.clear()
+        now += PERIOD
+        late = {source: replace(reading, time=now) for source, reading in late.items()}
+        state, _ = check(state, Inputs(late), now)
+        state, _ = check(state, Inputs(late), now)
+        assert state.mode is Mode.ARMED
+        assert state.rest is None
+    state, _ = check(state, Inputs(late), state.switched["amplifier"] + 0.1001)
+    assert state.mode is Mode.FAULT
