@@ -119,7 +119,10 @@ in
       default = "/var/lib/nixel-safety/events.jsonl";
       readOnly = true;
       example = "/var/lib/nixel-safety/events.jsonl";
-      description = "Its event log, a JSON object a line. For other modules to read.";
+      description = ''
+        Its event log, a JSON object a line. Files of it that were put aside, and the folder `recordings` with what was
+        recorded around each trip, stand beside it. For other modules to read.
+      '';
     };
   };
 

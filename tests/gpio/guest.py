@@ -249,7 +249,7 @@ def check_a_chip_that_goes_is_a_fault_and_one_that_comes_is_taken_up():
     from nixel.safety.gpio_chip import ChipLines
 
     sim = Chip()
-    with unit(Gpio(described("panel"), PERIOD, ChipLines.open)) as gpio:
+    with unit(Gpio(described("panel"), PERIOD, PERIOD, ChipLines.open)) as gpio:
         sim.remove()
         wait_until(lambda: gpio.view.fault)
         print("a chip that is gone:", gpio.view.fault)
@@ -267,7 +267,7 @@ def check_the_pump_has_one_edge_a_tick():
     from nixel.safety.gpio_chip import ChipLines
     from nixel.safety.units import Command
 
-    with chip() as sim, unit(Gpio(described(sim.number), PERIOD, ChipLines.open)) as gpio:
+    with chip() as sim, unit(Gpio(described(sim.number), PERIOD, PERIOD, ChipLines.open)) as gpio:
         sim.record()
         on = frozenset({"gpio:17", "gpio:18"})
         for beats in range(1, 51):

@@ -24,7 +24,7 @@ def said():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("check", CHECKS)
 def test_on_a_chip_of_the_kernel(said, check):
     found = re.search(rf"CHECK {check} (passed|FAILED)(.*?)(?=CHECK |THE END|\Z)", said, re.DOTALL)

@@ -54,18 +54,18 @@ let
     };
     gate-that-does-not-exist = {
       on = "scanner";
-      instrument.settings.safety.outputs.amplifier.gated_by = [ "door" ];
-      expected = [ "amplifier is gated by door, which is not an interlock" ];
+      instrument.settings.safety.outputs.amplifier.gated_by = [ "window" ];
+      expected = [ "amplifier is gated by window, which is not an interlock" ];
     };
     interlock-that-gates-nothing = {
       on = "scanner";
-      instrument.settings.safety.interlocks.door = {
+      instrument.settings.safety.interlocks.window = {
         kind = "boolean";
         source = "digital:1";
         healthy = true;
         max_age = "250 ms";
       };
-      expected = [ "door gates no output" ];
+      expected = [ "window gates no output" ];
     };
     surveillance-that-cannot-be-opened = {
       on = "scanner";

@@ -22,7 +22,7 @@ UPDATE = (
 # Which units of which machine: a real instrument, one that needs no network at all, and the simulated one.
 UNITS = {
     "scanner": (*INSTRUMENT, *FIRST, *UPDATE, "nixel-vnc.service"),
-    "microscope": (*INSTRUMENT, *FIRST),
+    "microscope": (*INSTRUMENT, *FIRST, "nixel-virtual-panel.service"),
     "demo-vm": (*INSTRUMENT, "nixel-virtual-scanner.service"),
 }
 # Of these the manager is that of the operator's session.

@@ -1,6 +1,7 @@
 """The machines: each is a whole system that instantiates, and its instrument is one that the programs accept."""
 
 import json
+import re
 from pathlib import Path
 
 import nix_tools
@@ -8,7 +9,7 @@ import pytest
 
 from nixel.acquisition.instrument import Instrument
 from nixel.acquisition.instrument_file import validate
-from nixel.safety.config import parse
+from nixel.safety.config import ConfigError, parse
 
 HOSTS = ("demo-vm", "microscope", "microscope-pi5", "scanner")
 IMAGES = {
@@ -83,6 +84,34 @@ def test_the_programs_accept_the_instrument(hosts, name):
     instrument = validate(Instrument, tables, name)
     guarded = parse(tables, Path(name))
     assert guarded.simulated == instrument.simulated
+
+
+RATED = """machines:
+  let
+    inherit (machines.scanner.pkgs) lib;
+    changed = machines.scanner.extendModules {
+      modules = [
+        {
+          nixel.instrument.settings.safety.interlocks.coil-temperature.trip = lib.mkForce "130 degC";
+          services.nixel.safety.ratings = builtins.toFile "ratings.toml" "sensors and parts";
+        }
+      ];
+    };
+  in {
+    inherit (changed.config.nixel.instrument) tables;
+    check = changed.config.nixel.instrument.path.buildCommand;
+    start = changed.config.systemd.services.nixel-safety.serviceConfig.ExecStart;
+  }"""
+
+
+def test_a_limit_beyond_a_rating_passes_the_modules_and_fails_the_programs_own_check(nixpkgs):
+    found = json.loads(nixpkgs.flake("eval --json", "nixosConfigurations", "--apply", RATED, *NO_IFD))
+    with pytest.raises(ConfigError, match=r"at most what drive-coil withstands \(120 degC, ratings.toml\)"):
+        parse(found["tables"], Path("scanner"))
+    # The check runs when the system is built, with the same ratings as the daemon.
+    (ratings,) = set(re.findall(r"--ratings (\S+ratings\.toml)", found["check"]))
+    assert f"nixel instruments --ratings {ratings} ./instrument.toml" in found["check"]
+    assert re.search(rf'"?--ratings"? "?{re.escape(ratings)}"?', found["start"])
 
 
 def test_only_the_scanner_is_real(hosts):

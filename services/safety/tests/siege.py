@@ -91,12 +91,12 @@ class Siege:
     def __str__(self) -> str:
         waits = sorted(self.waits)
         before, middle, after, peak = (size / MIB for size in self.resident)
-        kept = {True: "kept on", False: "went off"}[self.kept[0]]
+        ours, theirs = ("kept on" if kept else "went off" for kept in self.kept)
         return (
             f"{self.attack:21} x{self.done:<8} {self.ticks:6} ticks, missed {self.missed[0]:3} (beside it "
             f"{self.missed[1]:3}); {before:5.1f} MiB, then {middle:5.1f} and {after:5.1f}, at most {peak:5.1f}; "
             f"Status p99 {waits[int(len(waits) * 0.99)] * 1e3:6.1f} ms, max {waits[-1] * 1e3:6.1f} ms"
-            + ("" if self.attack in STOPPING else f"; {kept}")
+            + ("" if self.attack in STOPPING else f"; {ours} (beside it {theirs})")
             + "".join(f"\n    WRONG: {text}" for text in self.wrong)
         )
 

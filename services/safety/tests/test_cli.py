@@ -90,3 +90,15 @@ def test_a_command_is_required():
     with pytest.raises(SystemExit) as caught:
         cli.main([])
     assert caught.value.code == 2
+
+
+def test_without_a_daemon_explain_claims_nothing_and_stop_says_that_it_did_not():
+    done = run("explain")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Nothing is known of the outputs, so take them to be ON" in done.stderr
+    done = run("stop")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        "nixel-safety: NOT STOPPED: no safety daemon answers at /nowhere/safety.sock"
+    )
+    assert "press the emergency stop" in done.stderr

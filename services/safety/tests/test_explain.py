@@ -242,7 +242,7 @@ def test_without_a_daemon_nothing_is_claimed_to_be_known():
     said = unreachable(
         SafetyUnavailable("no safety daemon answers at /x (No such file or directory); start it")
     )
-    assert said.startswith("Nothing is known of the outputs")
+    assert said.startswith("Nothing is known of the outputs, so take them to be ON, because ")
     assert "no safety daemon answers at /x" in said
     assert "`systemctl status nixel-safety`" in said
 

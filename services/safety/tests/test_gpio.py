@@ -81,7 +81,7 @@ def wires():
 
 @pytest.fixture
 def gpio(wires):
-    unit = Gpio(CHIP, PERIOD, wires.open)
+    unit = Gpio(CHIP, PERIOD, PERIOD, wires.open)
     unit.start()
     yield unit
     wires.hang.set()
@@ -140,6 +140,18 @@ def test_every_period_is_read_and_stamped_with_the_time_of_reading(gpio):
     gaps = [b - a for a, b in itertools.pairwise(stamps)]
     assert len(stamps) > 30
     assert min(gaps) > PERIOD / 2
+
+
+def test_while_nothing_may_be_on_it_is_read_at_the_idle_pace_and_else_every_period(wires):
+    gpio = Gpio(CHIP, PERIOD, 10 * PERIOD, wires.open)
+    gpio.start()
+    running(gpio)
+    first = gpio.view.readings["gpio:5"].time
+    wait_until(lambda: gpio.view.readings["gpio:5"].time > first)
+    assert gpio.view.readings["gpio:5"].time - first >= 10 * PERIOD
+    ticks(gpio, 10)
+    assert time.monotonic() - gpio.view.readings["gpio:5"].time < 5 * PERIOD
+    gpio.close(1.0)
 
 
 def test_while_the_loop_ticks_it_is_read_shortly_before_the_next_tick(gpio):
@@ -249,7 +261,7 @@ def test_a_loop_that_stood_still_with_everything_off_is_no_fault(gpio, wires):
 
 def test_a_chip_without_outputs_is_read_alike():
     wires = Wires()
-    gpio = Gpio(GpioChip(0, "", CHIP.inputs), PERIOD, wires.open)
+    gpio = Gpio(GpioChip(0, "", CHIP.inputs), PERIOD, PERIOD, wires.open)
     gpio.start()
     running(gpio)
     ticks(gpio, 3)
@@ -289,7 +301,7 @@ def test_closing_goes_on_whatever_fails_and_tells_all_of_it(gpio, wires):
 def test_a_chip_that_cannot_be_opened_is_a_fault_and_tried_again():
     wires = Wires()
     wires.fail = ("open", LinesError("cannot be opened: No such file or directory"))
-    gpio = Gpio(CHIP, PERIOD, wires.open)
+    gpio = Gpio(CHIP, PERIOD, PERIOD, wires.open)
     gpio.start()
     wait_until(lambda: gpio.view.fault)
     assert gpio.view.fault == "the GPIO chip 0 cannot be opened: No such file or directory"
@@ -334,7 +346,7 @@ def test_what_was_commanded_before_the_lines_came_back_is_not_done(gpio, wires):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_thread_that_ends_leaves_everything_off():
     wires = Wires()
-    gpio = Gpio(CHIP, PERIOD, wires.open)
+    gpio = Gpio(CHIP, PERIOD, PERIOD, wires.open)
     gpio.start()
     running(gpio)
     ticks(gpio, 3)

@@ -66,7 +66,7 @@ def test_levels_are_read_and_driven_as_they_are(factory, lines):
 
 
 def test_what_a_broken_wire_reads_as_is_what_pull_and_polarity_say(factory):
-    gpio = Gpio(CHIP, 0.01, lambda chip: ChipLines(factory, chip))
+    gpio = Gpio(CHIP, 0.01, 0.01, lambda chip: ChipLines(factory, chip))
     gpio.start()
     deadline = time.monotonic() + 2
     while not gpio.view.readings and time.monotonic() < deadline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -15,6 +16,7 @@ import pytest
 
 import nixel.safety
 from nixel.safety import events as events_module
+from nixel.safety.digest import sha256
 from nixel.safety.event_json import finite, record, stamp
 from nixel.safety.events import EventLog
 from nixel.safety.model import Cause, Event, Mode, State, Verdict
@@ -38,6 +40,12 @@ def test_the_daemon_loads_nothing_but_the_standard_library_and_itself():
     tops = {name.partition(".")[0] for name in loaded - ours}
     assert tops <= set(sys.stdlib_module_names)
     assert not tops & {"asyncio", "http", "xmlrpc", "ssl", "sqlite3"}
+    # OpenSSL's library alone would be a sixth of the memory that the daemon may have.
+    assert "_hashlib" not in tops
+
+
+def test_the_hash_is_sha_256():
+    assert sha256(b"abc").hexdigest() == hashlib.sha256(b"abc").hexdigest()
 
 
 def test_the_client_loads_little():

@@ -349,7 +349,13 @@ def test_the_configuration_says_where_things_are(scanner, tmp_path):
     file = scanner.root / "etc/nixel/support.toml"
     file.write_text('safety-events = "/var/log/events"\ndata = ["/srv/pictures"]\n')
     manifest = json.loads(bundle(scanner, tmp_path)["manifest.json"])
-    assert [each["why"] for each in manifest["not_taken"]] == ["/var/log/events is not there"]
+    missing = {each["file"]: each["why"] for each in manifest["not_taken"]}
+    recordings = "/var/log/recordings cannot be read: No such file or directory"
+    assert missing == {
+        "safety-events.jsonl": "/var/log/events is not there",
+        "safety-verified.txt": "/var/log/events is not there",
+        **{f"safety-trip-{back}.csv": recordings for back in (1, 2, 3)},
+    }
 
 
 @pytest.mark.parametrize("text", ["data = 7", "data = [1]", 'safety-events = "events"', "not toml"])

@@ -119,6 +119,18 @@ def test_the_fingerprint_is_of_what_the_instrument_is_and_not_of_where(tmp_path,
     assert load_instrument(path).fingerprint() != shipped.fingerprint()
 
 
+def test_where_a_virtual_panel_listens_is_no_part_of_the_fingerprint(tmp_path):
+    from importlib import resources
+
+    text = (resources.files("nixel.acquisition") / "instruments" / "virtual-microscope.toml").read_text()
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace('path = "/run/nixel/panel"', 'path = "/elsewhere"', 1))
+    shipped = load_instrument("virtual-microscope").fingerprint()
+    assert load_instrument(path).fingerprint() == shipped
+    path.write_text(text.replace("charge_pump = 27", "charge_pump = 22", 1))
+    assert load_instrument(path).fingerprint() != shipped
+
+
 def test_unknown_endpoints_are_refused():
     with pytest.raises(InstrumentError, match=r"one of daq\.control, daq\.data"):
         load_instrument("virtual-scanner").with_endpoints({"daq.contrl": "127.0.0.1:1"})

@@ -196,7 +196,7 @@ def chip(process):
 
 @pytest.fixture
 def gpio(chip):
-    unit = Gpio(chip, PERIOD, PanelLines)
+    unit = Gpio(chip, PERIOD, PERIOD, PanelLines)
     unit.start()
     wait_until(lambda: unit.view.readings)
     yield unit
@@ -357,7 +357,7 @@ def test_a_panel_that_comes_back_is_taken_up_again_with_everything_off(process, 
 
 
 def test_lines_that_another_has_are_a_fault_that_says_so(chip, gpio):
-    second = Gpio(chip, PERIOD, PanelLines)
+    second = Gpio(chip, PERIOD, PERIOD, PanelLines)
     second.start()
     wait_until(lambda: second.view.fault)
     assert "refuses 'OUT 17 0': line 17 belongs to another connection" in second.view.fault

@@ -80,3 +80,27 @@ def status(instrument: Instrument, snapshot: Snapshot | None) -> dict[str, Any]:
         raise CallError(protocol.REFUSED, message="the safety daemon has just started; ask again")
     offset = time.time() - time.monotonic()
     return describe(instrument.core, instrument.simulated, snapshot, offset, instrument.proof_interval)
+
+
+def granted(instrument: Instrument, call: Call, ticks: int) -> dict[str, int]:
+    """Answer a request that the control loop has granted.
+
+    Parameters
+    ----------
+    instrument
+        What is guarded.
+    call
+        The request.
+    ticks
+        The number of the tick that granted it.
+
+    Returns
+    -------
+    dict
+        The parameters of the answer; of a lease also how long a silence ends it [ms].
+    """
+    parameters = {"ticks": ticks}
+    if call.short == "AcquireLease":
+        asked = call.parameters.get("duration_ms")
+        parameters["duration_ms"] = round(instrument.core.lease * 1e3) if asked is None else int(asked)
+    return parameters

@@ -20,11 +20,12 @@ again only a remembered HEX tells from the old.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from nixel.safety.digest import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 FIELD = "chain"
 TORN = "torn"
 CONTINUES = "continues"
-NOTHING = hashlib.sha256().hexdigest()
+NOTHING = sha256().hexdigest()
 
 _SEALED = re.compile(rb'(\{.*), "chain": "([0-9a-f]{64})"\}\n', re.DOTALL)
 _SHOWN = 60  # bytes of a line that is no event
@@ -133,7 +134,7 @@ def split(line: bytes) -> tuple[bytes, str] | None:
 
 def fingerprint(content: bytes) -> str:
     """Give the SHA-256 of some bytes as hexadecimal digits."""
-    return hashlib.sha256(content).hexdigest()
+    return sha256(content).hexdigest()
 
 
 def verify(
@@ -180,7 +181,7 @@ class _Check:
         self.first = self.last = self.latest = ""
         self.torn: list[int] = []
         self.broken: Break | None = None
-        self.prefix = hashlib.sha256()
+        self.prefix = sha256()
         self.gap: list[bytes] = []  # what stands between the last sealed line and here
 
     def take(self, line: bytes) -> None:
@@ -270,7 +271,7 @@ class _Check:
 
 
 def _digest(before: str, text: bytes) -> str:
-    return hashlib.sha256(before.encode() + text).hexdigest()
+    return sha256(before.encode() + text).hexdigest()
 
 
 def _parse(text: bytes) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nixel.safety.model import Reading
+from nixel.safety.realtime import give_way
 from nixel.safety.units import UnitError, View, Waker
 from nixel.safety.wiring import CPU_TEMPERATURE
 
@@ -81,6 +82,7 @@ class Cpu:
     # --- in the thread ---
 
     def _run(self) -> None:
+        give_way()
         while not self._stopping:
             now = self._clock()
             found = hottest(self._folder)

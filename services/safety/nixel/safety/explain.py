@@ -57,7 +57,7 @@ def unreachable(error: Exception) -> str:
         One sentence.
     """
     return (
-        f"Nothing is known of the outputs, which are off unless a relay is stuck, because {error}; "
+        f"Nothing is known of the outputs, so take them to be ON, because {error}; "
         "see `systemctl status nixel-safety` and `journalctl -u nixel-safety`."
     )
 

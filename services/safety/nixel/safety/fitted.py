@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nixel.safety.cpu import THERMAL, Cpu
+from nixel.safety.declared import Heartbeat
 from nixel.safety.gpio import Gpio, Lines
 from nixel.safety.survbox import Timing
 from nixel.safety.surveillance import Surveillance
@@ -53,7 +54,7 @@ def fitted(
         chip = instrument.gpio
         if chip.simulated and panel is not None:
             chip = replace(chip, path=panel)
-        units.append(Gpio(chip, core.period, _panel if chip.simulated else _chip))
+        units.append(Gpio(chip, core.period, _idle(core), _panel if chip.simulated else _chip))
     if instrument.cpu_temperature:
         ages = (guard.max_age for guard in core.interlocks if CPU_TEMPERATURE in guard.sources)
         zones = thermal if instrument.simulated and thermal is not None else THERMAL
@@ -61,12 +62,23 @@ def fitted(
     return Units(units)
 
 
-def _timing(core: Config) -> Timing:
-    shortest = min(
+def _shortest(core: Config) -> float:
+    return min(
         *(interlock.max_age for interlock in core.interlocks),
         *(output.readback_within for output in core.outputs),
     )
+
+
+def _timing(core: Config) -> Timing:
+    shortest = _shortest(core)
     return Timing(reply=shortest, active=core.period, idle=max(core.period, shortest / 4))
+
+
+def _idle(core: Config) -> float:
+    # A contact that must keep toggling could look as if it stood still to whoever looks too seldom.
+    if any(isinstance(guard, Heartbeat) for guard in core.interlocks):
+        return core.period
+    return max(core.period, _shortest(core) / 4)
 
 
 # Both in the unit's own thread, so that neither library delays the start.

@@ -76,8 +76,8 @@ def sink(line: int) -> str:
 class Gpio:
     """The lines of a GPIO chip, in a thread of its own: a `nixel.safety.units.Unit`.
 
-    Every period all inputs are read, shortly before the next tick where there is one to go by, and stamped with the
-    time of the reading. A chip that cannot be opened is tried again for ever, its outputs off.
+    While outputs are permitted all inputs are read every period, shortly before the next tick, otherwise at an idle
+    pace; each reading is stamped with its time. A chip that cannot be opened is tried again for ever, its outputs off.
 
     Parameters
     ----------
@@ -85,6 +85,8 @@ class Gpio:
         Its lines.
     period
         Of the control loop [s].
+    idle
+        The time between two readings while nothing may be on [s]; not longer than the ages that are allowed.
     opener
         How to open the lines; may take its time, and may load what it needs.
     clock
@@ -95,6 +97,7 @@ class Gpio:
         self,
         chip: GpioChip,
         period: float,
+        idle: float,
         opener: Callable[[GpioChip], Lines],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -102,7 +105,7 @@ class Gpio:
         self.view = View()
         self._chip = chip
         self._called = f"GPIO chip {chip.path or chip.chip}"
-        self._period = period
+        self._period, self._idle = period, idle
         self._lead = min(_MARGIN, period / 4)
         self._standstill = max(_STANDSTILL, 3 * period)
         self._opener = opener
@@ -205,7 +208,7 @@ class Gpio:
                 due = min(due + self._period / 2, now + self._period - self._lead)
             if now >= due:
                 self._sample(lines, now)
-                due = now + self._period
+                due = now + (self._period if command.permitted else self._idle)
             self._waker.wait(due - self._clock())
 
     def _check_standstill(self, seconds: float) -> None:

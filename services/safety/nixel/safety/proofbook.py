@@ -121,13 +121,10 @@ def _understand(content: object) -> dict[str, Proof]:
         msg = "it holds no table"
         raise ValueError(msg)
     for output, said in content.items():
-        result = Result(said["result"])
-        if result is Result.RUNNING:  # the daemon ended in the middle of it
-            result = Result.INCONCLUSIVE
         found[output] = Proof(
             output,
             float(said["allowed"]),
-            result,
+            Result(said["result"]),
             _number(said["began"]),
             _number(said["took"]),
             str(said["by"]),

@@ -126,8 +126,9 @@ class Recorder:
         width = _FIXED + len(self._outputs) + 2 * len(self._sources)
         wanted = math.ceil((BEFORE + AFTER + SPARE) / config.period)
         self._ring = Ring(min(wanted, MOST_MEMORY // (8 * width)), width)
-        self._after = min(round(AFTER / config.period), self._ring.rows // 8)
-        self._before = min(round(BEFORE / config.period), self._ring.rows * 3 // 4)
+        share = self._ring.rows / wanted
+        self._after = round(AFTER / config.period * share)
+        self._before = round(BEFORE / config.period * share)
         self._events: deque[Event] = deque(maxlen=NOTES)
         self._requests: deque[tuple[float, AnyRequest]] = deque(maxlen=NOTES)
         self._mode: Mode = Mode.FAULT  # as the daemon comes up

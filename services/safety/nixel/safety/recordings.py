@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from nixel.safety.digest import sha256
 from nixel.safety.event_json import stamp
 from nixel.safety.logfile import sync_folder
 from nixel.safety.recording import Header, begin, row
@@ -87,7 +87,7 @@ class Folder:
             If the disk does not take it; what had the name before is still there.
         """
         new = self._path / f"{name}.new"
-        digest = hashlib.sha256()
+        digest = sha256()
         try:
             with open(new, "wb", opener=lambda path, flags: os.open(path, flags, 0o640)) as file:
                 content = begin(header).encode()

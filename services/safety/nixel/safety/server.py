@@ -341,15 +341,9 @@ class Server:
             elif reply.refused is not None:
                 self._fail(connection, terminator, CallError(protocol.REFUSED, message=reply.refused))
             else:
-                parameters: dict[str, Any] = {"ticks": ticks}
-                if call.short == "AcquireLease":
-                    parameters["duration_ms"] = self._duration_ms(call)
-                self._send(connection, terminator, {"parameters": parameters})
+                granted = answering.granted(self._instrument, call, ticks)
+                self._send(connection, terminator, {"parameters": granted})
             self._advance(connection)
-
-    def _duration_ms(self, call: Call) -> int:
-        asked = call.parameters.get("duration_ms")
-        return round(self._instrument.core.lease * 1e3) if asked is None else int(asked)
 
     def _tell(self) -> None:
         """Send the status to every subscriber."""

@@ -305,9 +305,9 @@ class Instrument(_Table):
         for name, device in self.devices.items():
             for field in _addresses(device):
                 del tables["devices"][name][field]
-        surveillance = tables["safety"].get("surveillance")
-        if isinstance(surveillance, dict):
-            surveillance.pop("path", None)
+        for unit in (tables["safety"].get(name) for name in ("surveillance", "gpio")):
+            if isinstance(unit, dict):
+                unit.pop("path", None)
         text = json.dumps(tables, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

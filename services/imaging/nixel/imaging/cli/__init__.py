@@ -34,7 +34,7 @@ def _hand_over(module: str, context: typer.Context) -> None:
 
 
 def safety(context: typer.Context) -> None:
-    """Talk to the safety daemon: status, explain, watch, stop, reset, arm, bypass, prove, history, plot."""
+    """Talk to the safety daemon: status, explain, watch, stop, reset, arm, bypass, prove, history, blackbox, plot."""
     if context.args[:1] == ["plot"]:
         # The one that draws: the safety daemon's own package has no library for that.
         from nixel.imaging.cli.trip import app as draw

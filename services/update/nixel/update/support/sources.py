@@ -106,7 +106,7 @@ def sources(safety_events: str = SAFETY_EVENTS) -> tuple[Source, ...]:
                     Source(
                         f"safety-trip-{back}.csv",
                         f"recording of {which} trip",
-                        8 * MIB,
+                        4 * MIB,
                         _trip(safety_events, back),
                     )
                     for back, which in enumerate(("the last", "the last but one", "the last but two"), 1)
