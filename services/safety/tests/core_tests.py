@@ -6,7 +6,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 SOURCES = TESTS.parent / "nixel" / "safety"
-CORE = ("declared", "model", "kinds", "interlocks", "tick", "core")
+CORE = ("declared", "model", "kinds", "interlocks", "tick", "rest", "core")
 HELD_BY = (
     "test_clock_of_core",
     "test_core",
@@ -16,6 +16,7 @@ HELD_BY = (
     "test_kinds",
     "test_kinds_of_two",
     "test_on_time",
+    "test_rest",
     "test_sequence",
     "test_what_is_told",
 )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nixel.safety import interlocks
+from nixel.safety import interlocks, rest
 from nixel.safety.core import start, step
 from nixel.safety.model import (
     AcquireLease,
@@ -22,15 +22,19 @@ from nixel.safety.model import (
     Heartbeat,
     Inputs,
     Limit,
+    Memory,
     Mode,
     Output,
+    Outputs,
     Rate,
     Reading,
     Reset,
     Sense,
+    State,
     Stop,
     TwoContacts,
     TwoSensors,
+    Verdict,
 )
 from nixel.safety.status import Snapshot, describe
 
@@ -291,3 +295,27 @@ def test_a_rate_is_told_as_it_is_found_when_its_newest_sample_is_compared_with_i
     for number in range(1, 4):
         state, _ = check(state, Inputs(falling), now + number * PERIOD)
     assert state.rest is not None
+
+
+def test_a_rate_that_a_second_look_finds_otherwise_is_not_repeated():
+    drift = Rate("drift", "analog:0", "K", trip=2.0, max_age=0.5, window=1.0)
+    made = Config(0.01, 0.5, (drift,), (Output("amplifier", "ac", ("drift",)),))
+    samples = ((98.0, 20.0), (99.0, 20.0), (100.0, 20.0))
+    before = State(Mode.SAFE, memory={"drift": Memory(healthy=True, samples=samples[:2])}, ticked=99.99)
+    readings = {"analog:0": Reading(20.0, 100.0), "readback:ac": Reading(False, 100.0)}
+    fine = Verdict("drift", "rate", True, "")
+    outputs = Outputs(frozenset(), False, False, (fine,), ())
+    for memory, kept in ((samples[1:], True), (((98.0, 90.0), (99.5, 90.0)), False)):
+        after = replace(before, memory={"drift": Memory(healthy=True, samples=memory)}, ticked=100.0)
+        assert (rest.keep(made, before, after, Inputs(readings), outputs) is not None) == kept
+
+
+@pytest.mark.parametrize("waiting", [{"beyond": 99.0}, {"well": 99.0}, {"apart": 99.0}, {"stuck": True}])
+def test_what_waits_for_something_is_looked_at_again(waiting):
+    door = Boolean("door", "digital:0", True, 0.5)
+    made = Config(0.01, 0.5, (door,), (Output("amplifier", "ac", ("door",)),))
+    readings = {"digital:0": Reading(True, 100.0), "readback:ac": Reading(False, 100.0)}
+    outputs = Outputs(frozenset(), False, False, (Verdict("door", "boolean", True, ""),), ())
+    for more, kept in (({}, True), (waiting, False)):
+        after = State(Mode.SAFE, memory={"door": Memory(healthy=True, **more)}, ticked=100.0)
+        assert (rest.keep(made, after, after, Inputs(readings), outputs) is not None) == kept

@@ -284,3 +284,15 @@ def test_a_reset_and_an_arm_never_energise():
     for request in (Reset(HOLDER, 1), Arm(HOLDER, 1), Reset(HOLDER, 1)):
         bench.tick(request)
         assert bench.outputs.on == frozenset()
+
+
+def test_an_output_that_stays_on_is_a_fault_in_its_time_although_nothing_else_happens():
+    bench = climbed()
+    bench.reports = {"readback:gpio:0": True}
+    bench.tick(ReleaseLease(HOLDER, 1))
+    assert bench.state.mode is Mode.SAFE
+    since = bench.now
+    while bench.state.mode is Mode.SAFE:
+        bench.tick()
+        assert bench.now - since <= 0.25 + 1 / 64
+    assert bench.state.causes[0].text == "mains reports that it is on although it is commanded off"
