@@ -75,13 +75,16 @@ def measure_trips(count: int, loaded: bool, seed: int = 1) -> Trips:
 
 def _trip(bench: Rig, line: Line, kind: str, wait: float, found: Trips) -> None:
     bench.energise(line)
-    bench.unit.wait_for("on", _PATIENCE)
+    try:
+        bench.unit.wait_for("on", _PATIENCE)
+    except TimeoutError as trouble:
+        msg = f"the relay did not go on: {bench.client.status().off_reason}"
+        raise TimeoutError(msg) from trouble
     time.sleep(wait)
     bench.unit.tell(kind)
     fault, earlier = bench.unit.wait_for("fault", _PATIENCE)
     if any(stamp.what == "off" for stamp in earlier):
-        first = bench.client.status().first_cause
-        msg = f"the relay had dropped before the fault: {first.message if first else earlier}"
+        msg = f"the relay had dropped before the fault: {bench.client.status().off_reason}"
         raise TimeoutError(msg)
     off, between = bench.unit.wait_for("off", _PATIENCE)
     found.fault_to_off[kind].append(off.at - fault.at)

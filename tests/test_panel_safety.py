@@ -255,7 +255,7 @@ def test_a_daemon_that_is_asked_to_end_puts_the_light_out_first(lit, daemon, pan
     off_after(panel, began, 0.1, number.name)
     assert panel.state()["light"] == "0"
     assert daemon.process.wait(5) == 0
-    assert daemon.process.stderr.read() == ""
+    assert "not everything could be switched off" not in daemon.process.stderr.read()
 
 
 def test_a_daemon_that_is_killed_lets_the_relay_drop_although_its_line_stays_on(lit, daemon, panel, start):

@@ -15,7 +15,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nixel.safety import recorder as recorder_module
@@ -274,6 +274,7 @@ def test_memory_is_bounded_whatever_the_rate_and_the_instrument():
         (Path(os.devnull).parent / "shm" / f"nixel-{os.getpid()}").rmdir()
 
 
+@settings(deadline=None)
 @given(st.integers(2, 40), st.integers(1, 4), st.integers(0, 200), st.integers(0, 60))
 def test_a_ring_gives_what_was_written_or_says_that_it_is_gone(rows, width, written, back):
     ring = Ring(rows, width)
@@ -369,6 +370,7 @@ def test_a_recording_that_is_cut_anywhere_is_refused_and_never_taken_for_whole(b
             read(cut)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_whatever_is_in_a_file_reading_it_ends_in_words(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("x") / "x.csv"

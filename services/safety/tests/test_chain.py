@@ -8,7 +8,7 @@ import os
 import time
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nixel.safety import chain
@@ -63,6 +63,7 @@ def test_a_whole_log_is_whole():
     assert verify([]).whole
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(WHOLE) - 1 - len(LINES[-1])), st.integers(1, 255))
 def test_any_changed_byte_before_the_last_line_is_found(place, by):
     content = bytearray(WHOLE)
@@ -73,6 +74,7 @@ def test_any_changed_byte_before_the_last_line_is_found(place, by):
     assert found.broken.line <= WHOLE[:place].count(b"\n") + 2 + (place < len(LINES[0]))
 
 
+@settings(deadline=None)
 @given(st.integers(len(WHOLE) - len(LINES[-1]), len(WHOLE) - 1), st.integers(1, 255))
 def test_a_changed_byte_in_the_last_line_is_found_or_looks_torn(place, by):
     content = bytearray(WHOLE)
@@ -137,6 +139,7 @@ def test_a_log_cut_at_every_byte_goes_on(tmp_path, monkeypatch):
         assert found.events == complete + 2 + ("torn" in told), length
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10), st.integers(1, 11))
 def test_removed_lines_are_found(first, count):
     assume(first + count < 12)
@@ -144,12 +147,14 @@ def test_removed_lines_are_found(first, count):
     assert found.broken.line == first + 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 11), st.one_of(st.sampled_from(LINES), st.binary(max_size=80).map(lambda b: b + b"\n")))
 def test_an_inserted_line_is_found(place, line):
     found = verify(split_at_newlines(b"".join([*LINES[:place], line, *LINES[place:]])))
     assert not found.whole
 
 
+@settings(deadline=None)
 @given(st.integers(0, 11), st.integers(0, 11))
 def test_swapped_lines_are_found(one, other):
     assume(one != other)
@@ -158,6 +163,7 @@ def test_swapped_lines_are_found(one, other):
     assert verify(lines).broken.line == min(one, other) + 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10), st.data())
 def test_a_shortened_line_in_the_middle_is_found(number, data):
     length = data.draw(st.integers(0, len(LINES[number]) - 1))
@@ -169,6 +175,7 @@ def test_a_shortened_line_in_the_middle_is_found(number, data):
         assert found.broken.line <= number + 2
 
 
+@settings(deadline=None)
 @given(st.integers(0, 11), st.data())
 def test_a_last_line_that_was_cut_short_is_torn_and_not_fatal(number, data):
     length = data.draw(st.integers(1, len(LINES[number]) - 1))
@@ -214,6 +221,7 @@ def test_the_chain_goes_on_over_restarts(tmp_path):
     assert (found.whole, found.events, found.torn) == (True, 8, ())
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_log_cut_anywhere_goes_on_and_verifies(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("log") / "events.jsonl"
@@ -231,6 +239,7 @@ def test_a_log_cut_anywhere_goes_on_and_verifies(tmp_path_factory, data):
     assert found.events == complete + sealed_tear + 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
 def test_cuts_of_the_repair_itself_are_survived(tmp_path_factory, cuts):
     path = tmp_path_factory.mktemp("log") / "events.jsonl"
@@ -246,6 +255,7 @@ def test_cuts_of_the_repair_itself_are_survived(tmp_path_factory, cuts):
     assert json.loads(split(path.read_bytes())[-1])["text"] == "the last"
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_torn_bytes_cannot_be_changed_or_put_there_later(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("log") / "events.jsonl"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import random
 
+import abuse
 import fuzz
 import pytest
 import station
@@ -142,6 +145,33 @@ def test_the_scripts_that_the_fuzzers_begin_with_get_where_they_should():
         *("proof passed", "proof failed", "proof inconclusive"),
         *("coil is bypassed for 0.2 s by user 4000, process 7", "the bypass of coil ended"),
     }
+
+
+def test_clients_that_come_and_go_leave_nothing_behind():
+    chance = random.Random(1)
+    with contextlib.closing(Station()) as visited:
+
+        def visitors(many):
+            for _ in range(many):
+                client = visited.connect()
+                for _ in range(5):
+                    visited.send(client, abuse.spoilt(chance))
+                    visited.turn()
+                    visited.tick()
+                    visited.turn()
+                    visited.read(client)
+                visited.hang_up(client)
+                visited.turn()
+                visited.turn()
+                visited.events.clear()
+                visited.recorded.clear()
+            gc.collect()
+            return len(gc.get_objects())
+
+        visitors(100)
+        before = visitors(100)
+        # A leak of one object a visitor would be three hundred.
+        assert visitors(300) - before < 30
 
 
 # What fuzzers found, so that it stays found.

@@ -214,7 +214,7 @@ def test_putting_never_waits_for_the_disk(tmp_path, monkeypatch):
     assert log.lost >= events_module.CAPACITY
     stuck.set()
     log.close(SOON)
-    assert longest < 0.1
+    assert longest < SOON / 5, "on a busy machine it may be held up, but never for as long as the disk"
     assert "events came too fast to be written" in (tmp_path / "events.jsonl").read_text()
 
 

@@ -31,6 +31,7 @@ from nixel.safety.model import (
     Rate,
     Reading,
     Reset,
+    Sense,
     State,
     Stop,
     TwoContacts,
@@ -65,7 +66,7 @@ CONFIG = Config(
             trips_after=0.03,
         ),
         Limit("flow", "analog:1", "l/min", 2.0, 0.2, direction=Direction.BELOW, clears_after=0.05),
-        Rate("drift", "analog:0", "degC", 400.0, 0.08, 0.08, frozen_after=0.3),
+        Rate("drift", "analog:0", "degC", 400.0, 0.08, 0.08, sense=Sense.RISING, frozen_after=0.3),
         TwoSensors("agreement", ("analog:0", "analog:2"), "degC", 5.0, 0.15, 0.05),
         Boolean("door", "digital:0", True, 0.2, bypass=10.0),
         TwoContacts("chain", ("digital:1", "digital:2"), (True, False), 0.2, 0.03, emergency_stop=True),
@@ -273,6 +274,29 @@ def test_a_readback_that_still_follows_is_looked_at_in_every_tick(judged):
         assert state.rest is None
     state, _ = check(state, Inputs(late), state.switched["amplifier"] + 0.1001)
     assert state.mode is Mode.FAULT
+
+
+def test_sensors_that_differ_are_looked_at_in_every_tick():
+    state, readings, now = at_rest(Mode.ARMED)
+    apart = {
+        source: Reading(31.0 if source == "analog:2" else r.value, now) for source, r in readings.items()
+    }
+    state, _ = check(state, Inputs(apart), now)  # warns
+    for later in (0.02, 0.04):
+        state, _ = check(state, Inputs(apart), now + later)
+        assert state.mode is Mode.ARMED
+        assert state.rest is None
+    state, _ = check(state, Inputs(apart), now + 0.06)
+    assert state.mode is Mode.FAULT
+
+
+def test_a_rate_is_told_as_it_is_found_when_its_newest_sample_is_compared_with_itself():
+    state, readings, now = at_rest()
+    falling = {source: replace(r, time=now + PERIOD) for source, r in readings.items()}
+    falling["analog:0"] = Reading(24.9, now + PERIOD)
+    for number in range(1, 4):
+        state, _ = check(state, Inputs(falling), now + number * PERIOD)
+    assert state.rest is not None
 
 
 def test_a_rate_that_a_second_look_finds_otherwise_is_not_repeated():

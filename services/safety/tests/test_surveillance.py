@@ -77,7 +77,7 @@ def test_an_unplugged_unit_is_a_fault_at_once(unit, talk):
 
 def test_a_silent_unit_is_a_fault_and_its_old_readings_stay_old(unit, talk):
     surveillance = talk(unit.path)
-    wait_until(lambda: surveillance.view.readings)
+    wait_until(lambda: "analog:0" in surveillance.view.readings)
     unit.silent = True
     wait_until(lambda: surveillance.view.fault)
     assert "within 150 ms; is it connected and powered?" in surveillance.view.fault

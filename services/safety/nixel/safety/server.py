@@ -300,10 +300,8 @@ class Server:
         why_not = permissions.refusal(call.short, connection.peer, self._policy)
         if why_not is not None:
             raise CallError(protocol.REFUSED, message=why_not)
-        if call.short == "Status":
-            return self._status()
-        if call.short == "History":
-            return history(call, self._past)
+        if call.short in ("Status", "History"):
+            return self._status() if call.short == "Status" else history(call, self._past)
         if call.short == "Subscribe":
             if not call.more:
                 raise CallError(protocol.EXPECTED_MORE)
