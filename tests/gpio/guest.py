@@ -1,6 +1,6 @@
 """The first process of a virtual machine with a simulated GPIO chip of the kernel: runs its checks, says what came out.
 
-Started by the kernel from the initial file system that `machine.py` makes. Every function named `check_...` is one;
+Started by the kernel from the initial file system that `emulated.py` makes. Every function named `check_...` is one;
 each is told of in a line "CHECK name passed" or "CHECK name FAILED", the latter with a traceback after it.
 """
 

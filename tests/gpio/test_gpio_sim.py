@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
+import emulated
 import guest
-import machine
 import pytest
 
 CHECKS = [name for name in vars(guest) if name.startswith("check_")]
@@ -18,8 +18,8 @@ CHECKS = [name for name in vars(guest) if name.startswith("check_")]
 @pytest.fixture(scope="module")
 def said():
     try:
-        return machine.boot(machine.prepare())
-    except machine.MissingError as error:
+        return emulated.boot(emulated.prepare())
+    except emulated.MissingError as error:
         pytest.skip(f"GPIO on the kernel's simulated chip: {error}")
 
 
