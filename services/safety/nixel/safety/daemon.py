@@ -26,6 +26,7 @@ from nixel.safety.core import start, step
 from nixel.safety.deadlines import Punctuality
 from nixel.safety.events import EventLog
 from nixel.safety.fitted import fitted
+from nixel.safety.interlocks import assess
 from nixel.safety.model import Event, Inputs, Stop
 from nixel.safety.notify import Notifier
 from nixel.safety.permissions import Policy
@@ -63,7 +64,8 @@ class Loop:
     units, server, log, notifier
         The parts, not started yet.
     clock, sleep
-        The monotonic clock and how to wait on it.
+        The monotonic clock and how to wait on it, which says whether something was read meanwhile; as the units do
+        if `None`.
     book
         Keeps the proofs.
     recorder
@@ -78,7 +80,7 @@ class Loop:
         log: EventLog,
         notifier: Notifier,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], bool | None] | None = None,
         book: ProofBook | None = None,
         recorder: Recorder | None = None,
     ) -> None:
@@ -92,7 +94,7 @@ class Loop:
         self._notifier = notifier
         self._recorder = recorder
         self._clock = clock
-        self._sleep = sleep
+        self._sleep = sleep or units.wait
         self._beats = 0
         self._book = ProofBook(None) if book is None else book
         self._prover = Prover(instrument.core, self._book.load())
@@ -114,10 +116,8 @@ class Loop:
         period = self.instrument.core.period
         deadline = self._clock() + period
         while not self.ending:
+            self._wait(deadline)
             now = self._clock()
-            if now < deadline:
-                self._sleep(deadline - now)
-                now = self._clock()
             late = int((now - deadline) / period)
             if late > 0:
                 self._punctuality.miss(late, now)
@@ -127,6 +127,22 @@ class Loop:
         self.tick((Stop(0, 0, self.ending, "the service manager"),))
         if self._recorder is not None:
             self._recorder.close()
+
+    def _wait(self, deadline: float) -> None:
+        """Wait for a deadline; but what is read meanwhile and forbids what is on does not wait for it.
+
+        That tick is one more, and the deadlines stay where they are. It switches off, so there is never another one
+        before the next deadline.
+        """
+        while (left := deadline - self._clock()) > 0.0 and self._sleep(left):
+            if self.state.on and self._forbidden():
+                self.tick()
+
+    def _forbidden(self) -> bool:
+        """Whether a tick would now find what switches off."""
+        readings, faults = self._units.look()
+        verdicts, _ = assess(self.instrument.core, self.state, Inputs(readings, (), faults), self._clock())
+        return not all(verdict.permits for verdict in verdicts)
 
     def tick(self, extra: tuple[AnyRequest, ...] = ()) -> None:
         """Do one tick: read, decide, command, tell.

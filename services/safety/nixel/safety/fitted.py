@@ -10,7 +10,7 @@ from nixel.safety.declared import Heartbeat
 from nixel.safety.gpio import Gpio, Lines
 from nixel.safety.survbox import Timing
 from nixel.safety.surveillance import Surveillance
-from nixel.safety.units import Units
+from nixel.safety.units import Units, Waker
 from nixel.safety.wiring import CPU_TEMPERATURE
 
 if TYPE_CHECKING:
@@ -48,18 +48,19 @@ def fitted(
     """
     core = instrument.core
     units: list[Unit] = []
+    news = Waker()
     if instrument.surveillance is not None:
-        units.append(Surveillance(surveillance or instrument.surveillance.path, _timing(core)))
+        units.append(Surveillance(surveillance or instrument.surveillance.path, _timing(core), news=news))
     if instrument.gpio is not None:
         chip = instrument.gpio
         if chip.simulated and panel is not None:
             chip = replace(chip, path=panel)
-        units.append(Gpio(chip, core.period, _idle(core), _panel if chip.simulated else _chip))
+        units.append(Gpio(chip, core.period, _idle(core), _panel if chip.simulated else _chip, news=news))
     if instrument.cpu_temperature:
         ages = (guard.max_age for guard in core.interlocks if CPU_TEMPERATURE in guard.sources)
         zones = thermal if instrument.simulated and thermal is not None else THERMAL
         units.append(Cpu(max(core.period, min(ages) / 4), zones))
-    return Units(units)
+    return Units(units, news)
 
 
 def _shortest(core: Config) -> float:

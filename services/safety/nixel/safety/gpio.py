@@ -91,6 +91,8 @@ class Gpio:
         How to open the lines; may take its time, and may load what it needs.
     clock
         The monotonic clock.
+    news
+        Woken when the inputs have been read while an output is to be on.
     """
 
     def __init__(
@@ -100,8 +102,10 @@ class Gpio:
         idle: float,
         opener: Callable[[GpioChip], Lines],
         clock: Callable[[], float] = time.monotonic,
+        news: Waker | None = None,
     ) -> None:
         self.name = "gpio"
+        self._news = news
         self.view = View()
         self._chip = chip
         self._called = f"GPIO chip {chip.path or chip.chip}"
@@ -208,6 +212,8 @@ class Gpio:
                 due = min(due + self._period / 2, now + self._period - self._lead)
             if now >= due:
                 self._sample(lines, now)
+                if self._news is not None and command.on:
+                    self._news.wake()
                 due = now + (self._period if command.permitted else self._idle)
             self._waker.wait(due - self._clock())
 

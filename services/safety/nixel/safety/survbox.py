@@ -93,7 +93,7 @@ class Link:
 
     Call `poll` whenever something may be due and write what it returns; pass what was read to `feed`.
     `readings` holds the newest of everything, stamped with the time of the question; it is replaced, never
-    changed.
+    changed. `rounds` counts how often everything that is asked in turn has been answered.
 
     Parameters
     ----------
@@ -107,6 +107,7 @@ class Link:
         self.timing = timing
         self.readings: dict[str, Reading] = {}
         self.ready = False
+        self.rounds = 0
         self._demand = Demand()
         self._buffer = b""
         self._asked: deque[tuple[str, float]] = deque()
@@ -177,6 +178,7 @@ class Link:
                 frames += self._ask(command, now)
             elif self._polling:
                 self._polling = False
+                self.rounds += 1
                 took = min(now - self._polled, self.timing.active)
                 # Rises at once and falls slowly, so that one quick round does not make the next ones late.
                 self._takes = max(took, self._takes + (took - self._takes) / 16)

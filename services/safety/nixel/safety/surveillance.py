@@ -15,6 +15,8 @@ from nixel.safety.units import RETRY, Command, UnitError, View
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nixel.safety.units import Waker
+
 SINK = "ac"
 
 
@@ -67,6 +69,8 @@ class Surveillance:
         The pace of the link.
     opener, clock
         How to open the line and read the time.
+    news
+        Woken when everything has been asked anew while the relay is to be on.
     """
 
     def __init__(
@@ -75,8 +79,10 @@ class Surveillance:
         timing: Timing,
         opener: Callable[[str], Port] = open_serial,
         clock: Callable[[], float] = time.monotonic,
+        news: Waker | None = None,
     ) -> None:
         self.name = "surveillance"
+        self._news = news
         self.path = path
         self.view = View()
         self._timing = timing
@@ -165,9 +171,12 @@ class Surveillance:
         while not (self._stopping and link.quiet()):
             now = self._clock()
             link.demand(self._demand)
+            known = link.rounds
             frames = link.poll(now)
             if frames:
                 _write(line, frames)
+            if self._news is not None and link.rounds != known and self._demand.on:
+                self._news.wake()
             for descriptor, _ in poller.poll(link.next_time(now) * 1e3):
                 if descriptor == self._wake:
                     self._drain()

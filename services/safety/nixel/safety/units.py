@@ -88,10 +88,13 @@ class Units:
     ----------
     units
         In the order of their start; they are closed in reverse.
+    news
+        What they wake when they have read anew while an output is on; `None` if they do not tell.
     """
 
-    def __init__(self, units: Sequence[Unit]) -> None:
+    def __init__(self, units: Sequence[Unit], news: Waker | None = None) -> None:
         self._units = tuple(units)
+        self._news = Waker() if news is None else news
         self._started: list[Unit] = []
         self._broken: dict[str, str] = {}
 
@@ -100,6 +103,21 @@ class Units:
         for unit in self._units:
             if self._guard(unit, unit.start):
                 self._started.append(unit)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a unit that has read anew while an output is on.
+
+        Parameters
+        ----------
+        seconds
+            The longest time to wait [s].
+
+        Returns
+        -------
+        bool
+            Whether one has.
+        """
+        return self._news.wait(seconds)
 
     def look(self) -> tuple[dict[str, Reading], dict[str, str]]:
         """Put together what all units know.
@@ -175,15 +193,22 @@ class Waker:
         """End the wait, or the next one if nobody waits."""
         os.eventfd_write(self._descriptor, 1)
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> bool:
         """Wait until woken.
 
         Parameters
         ----------
         seconds
             The longest time to wait [s].
+
+        Returns
+        -------
+        bool
+            Whether that was why it ended.
         """
         if seconds > 0.0:
             select.select([self._descriptor], [], [], seconds)
         with suppress(BlockingIOError):
             os.eventfd_read(self._descriptor)
+            return True
+        return False
