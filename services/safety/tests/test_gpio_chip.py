@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from nixel.safety.gpio import Gpio, LinesError
-from nixel.safety.gpio_chip import ChipLines, _number
-from nixel.safety.units import Command
-from nixel.safety.units_config import GpioChip, GpioInput, GpioOutput, Pull
+from nixel.safety.config.units import GpioChip, GpioInput, GpioOutput, Pull
+from nixel.safety.units.gpio import Gpio, LinesError
+from nixel.safety.units.gpio_chip import ChipLines, _number
+from nixel.safety.units.unit import Command
 
 mock = pytest.importorskip(
     "gpiozero.pins.mock",
