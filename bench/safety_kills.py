@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from safety_rig import progress, rig
 
-from nixel.safety.answers import SafetyRefused, SafetyUnavailable
+from nixel.safety.client.answers import SafetyRefused, SafetyUnavailable
 
 if TYPE_CHECKING:
     from safety_rig import Rig

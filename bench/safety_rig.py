@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from safety_unit import Unit
 
 from nixel.acquisition.instrument_file import path_of
-from nixel.safety.answers import SafetyRefused, SafetyUnavailable
 from nixel.safety.client import SafetyClient
-from nixel.safety.line import Line
+from nixel.safety.client.answers import SafetyRefused, SafetyUnavailable
+from nixel.safety.client.line import Line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nixel.safety.answers import Status
+    from nixel.safety.client.answers import Status
 
 BUSY = 2
 SUBSCRIBED = 50

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from safety_rig import load, progress, rig
 from safety_unit import FAULTS
 
-from nixel.safety.answers import SafetyRefused
+from nixel.safety.client.answers import SafetyRefused
 
 if TYPE_CHECKING:
     from safety_rig import Rig
 
-    from nixel.safety.line import Line
+    from nixel.safety.client.line import Line
 
 # s between relay on and fault: one period of the loop for what follows the switching on, and then two, over which the
 # fault is spread evenly: the relay is asked every other tick, so that is how often everything repeats.

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from nixel.acquisition.instrument_file import path_of, shipped_instruments
-from nixel.safety import interlock_config, output_config
+from nixel.safety.config import interlocks as interlock_config
+from nixel.safety.config import outputs as output_config
 
 PAGE = Path(__file__).parents[1] / "docs" / "safety.md"
 

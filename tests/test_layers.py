@@ -21,7 +21,13 @@ MAY_IMPORT = {
     "safety": set(),
     "update": set(),
     # It draws the safety daemon's recordings, which are files that it reads and never writes.
-    "imaging": {"acquisition", "reconstruction", "safety.client", "safety.recording", "safety.blackbox"},
+    "imaging": {
+        "acquisition",
+        "reconstruction",
+        "safety.client",
+        "safety.records.recording",
+        "safety.cli.blackbox",
+    },
 }
 
 

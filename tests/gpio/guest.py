@@ -148,7 +148,7 @@ def wait_until(what, timeout=10.0):
 
 
 def described(number, path=""):
-    from nixel.safety.units_config import GpioChip, GpioInput, GpioOutput, Pull
+    from nixel.safety.config.units import GpioChip, GpioInput, GpioOutput, Pull
 
     return GpioChip(
         number,
@@ -168,14 +168,14 @@ def described(number, path=""):
 
 
 def opened(number):
-    from nixel.safety.gpio_chip import ChipLines
+    from nixel.safety.units.gpio_chip import ChipLines
 
     return ChipLines.open(described(number))
 
 
 def refused(number):
     """Why the lines cannot be had."""
-    from nixel.safety.gpio import LinesError
+    from nixel.safety.units.gpio import LinesError
 
     try:
         opened(number).close()
@@ -245,8 +245,8 @@ def unit(gpio):
 
 
 def check_a_chip_that_goes_is_a_fault_and_one_that_comes_is_taken_up():
-    from nixel.safety.gpio import Gpio
-    from nixel.safety.gpio_chip import ChipLines
+    from nixel.safety.units.gpio import Gpio
+    from nixel.safety.units.gpio_chip import ChipLines
 
     sim = Chip()
     with unit(Gpio(described("panel"), PERIOD, PERIOD, ChipLines.open)) as gpio:
@@ -263,9 +263,9 @@ def check_a_chip_that_goes_is_a_fault_and_one_that_comes_is_taken_up():
 
 
 def check_the_pump_has_one_edge_a_tick():
-    from nixel.safety.gpio import Gpio
-    from nixel.safety.gpio_chip import ChipLines
-    from nixel.safety.units import Command
+    from nixel.safety.units.gpio import Gpio
+    from nixel.safety.units.gpio_chip import ChipLines
+    from nixel.safety.units.unit import Command
 
     with chip() as sim, unit(Gpio(described(sim.number), PERIOD, PERIOD, ChipLines.open)) as gpio:
         sim.record()

@@ -9,7 +9,7 @@ import pytest
 
 from nixel.acquisition.instrument import Instrument
 from nixel.acquisition.instrument_file import validate
-from nixel.safety.config import ConfigError, parse
+from nixel.safety.config.instrument import ConfigError, parse
 
 HOSTS = ("demo-vm", "microscope", "microscope-pi5", "scanner")
 IMAGES = {

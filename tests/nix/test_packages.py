@@ -155,7 +155,7 @@ CHANGES = [
         "nixel-physics",
         {"nixel-acquisition", "nixel-reconstruction", "nixel-imaging"},
     ),
-    ("services/safety/nixel/safety/core.py", "nixel-safety", {"nixel-acquisition", "nixel-imaging"}),
+    ("services/safety/nixel/safety/core/step.py", "nixel-safety", {"nixel-acquisition", "nixel-imaging"}),
     ("services/safety/tests/test_core.py", "nixel-safety", {"nixel-acquisition", "nixel-imaging"}),
     (
         "src/acquisition/nixel/acquisition/instruments/virtual-scanner.toml",
@@ -181,7 +181,7 @@ def test_a_change_rebuilds_what_it_must_and_nothing_else(original, tmp_path, cha
 def test_what_running_leaves_behind_changes_nothing(original, tmp_path):
     checkout = Checkout(tmp_path)
     for name in (
-        "services/safety/nixel/safety/__pycache__/core.cpython-313.pyc",
+        "services/safety/nixel/safety/core/__pycache__/step.cpython-313.pyc",
         "services/safety/nixel_safety.egg-info/PKG-INFO",
         "services/imaging/web/node_modules/vite/package.json",
         "services/imaging/web/dist/index.html",

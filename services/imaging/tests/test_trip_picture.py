@@ -13,7 +13,7 @@ from PIL import Image
 
 from nixel.imaging import trip_picture
 from nixel.imaging.trip_picture import draw_trip
-from nixel.safety.recording import Header, Recording, begin, row
+from nixel.safety.records.recording import Header, Recording, begin, row
 
 LIMIT = {"name": "coil", "kind": "limit", "sources": ["analog:0"], "unit": "degC", "trip": 60.0, "warn": 50.0}
 CONTACT = {"name": "stop", "kind": "boolean", "sources": ["digital:0"], "healthy": True}

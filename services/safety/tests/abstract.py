@@ -13,8 +13,8 @@ from itertools import combinations, product
 import invariants
 from exploration import ALSO_GOOD, GOOD, Letter
 
-from nixel.safety import tick
-from nixel.safety.model import (
+from nixel.safety.core import tick
+from nixel.safety.core.model import (
     AcquireLease,
     Arm,
     Boolean,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from nixel.safety.core import start, step
-from nixel.safety.interlocks import judge
-from nixel.safety.model import (
+from nixel.safety.core.interlocks import judge
+from nixel.safety.core.model import (
     AcquireLease,
     Arm,
     Boolean,
@@ -18,6 +17,7 @@ from nixel.safety.model import (
     RenewLease,
     Reset,
 )
+from nixel.safety.core.step import start, step
 
 HOLDER = 1
 NOW = 100.0

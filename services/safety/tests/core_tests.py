@@ -6,7 +6,8 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 SOURCES = TESTS.parent / "nixel" / "safety"
-CORE = ("declared", "model", "kinds", "interlocks", "tick", "rest", "core")
+LOGIC = SOURCES / "core"
+CORE = ("declared", "model", "kinds", "interlocks", "tick", "rest", "step")
 HELD_BY = (
     "test_clock_of_core",
     "test_core",

@@ -30,8 +30,9 @@ import judged
 import pytest
 from invariants import begin, judge
 
-from nixel.safety import core, interlocks
-from nixel.safety.model import Heartbeat, Inputs, Memory, Rate
+from nixel.safety.core import interlocks
+from nixel.safety.core import step as core
+from nixel.safety.core.model import Heartbeat, Inputs, Memory, Rate
 
 
 @dataclass

@@ -24,8 +24,9 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 def protocol_target(data: bytes) -> None:
     """The pure layers: framing, calls, requests; a client's understanding of an answer."""
-    from nixel.safety import model, permissions, protocol
+    from nixel.safety.core import model
     from nixel.safety.proof import Prove
+    from nixel.safety.service import permissions, protocol
 
     buffer, taken = protocol.join(b"", data), []
     while (piece := protocol.cut(buffer)) is not None:
@@ -61,9 +62,9 @@ def protocol_target(data: bytes) -> None:
 
 def understand(message: bytes) -> None:
     """What a client makes of whatever answers it: a status, or an error for a person."""
-    from nixel.safety.answers import SafetyError, parse_status
-    from nixel.safety.explain import explain
-    from nixel.safety.show import line, show
+    from nixel.safety.cli.explain import explain
+    from nixel.safety.cli.show import line, show
+    from nixel.safety.client.answers import SafetyError, parse_status
 
     try:
         value = json.loads(message)
@@ -152,7 +153,10 @@ def fuzz(target: str, arguments: list[str]) -> None:
     with atheris.instrument_imports(include=["nixel.safety", "station"]):
         import station  # noqa: F401
 
-        from nixel.safety import explain, show  # noqa: F401
+        from nixel.safety.cli import (
+            explain,  # noqa: F401
+            show,  # noqa: F401
+        )
 
     atheris.Setup([sys.argv[0], *arguments], TARGETS[target])
     atheris.Fuzz()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nixel.safety.config import load
+from nixel.safety.config.instrument import load
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 from judged import Seen, gap_of, healths
 
-from nixel.safety.model import (
+from nixel.safety.core.model import (
     AcquireLease,
     Arm,
     Bypass,

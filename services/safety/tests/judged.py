@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from nixel.safety.model import (
+from nixel.safety.core.model import (
     Boolean,
     Direction,
     Heartbeat,

@@ -18,7 +18,7 @@ from pathlib import Path
 from abuse import ATTACKS
 
 from nixel.safety.client import SafetyError
-from nixel.safety.line import Line
+from nixel.safety.client.line import Line
 
 ABUSE = Path(__file__).with_name("abuse.py")
 MIB = 2**20

@@ -17,14 +17,15 @@ from pathlib import Path
 
 import varlink_idl
 
-from nixel.safety import interface, model, permissions, protocol, server
-from nixel.safety.config import Deadlines, Instrument
-from nixel.safety.core import start, step
-from nixel.safety.events import EventLog
-from nixel.safety.permissions import Peer, Policy
+from nixel.safety.config.instrument import Deadlines, Instrument
+from nixel.safety.core import model
+from nixel.safety.core.step import start, step
 from nixel.safety.proof import Prover
-from nixel.safety.server import Server
-from nixel.safety.status import Snapshot
+from nixel.safety.records.events import EventLog
+from nixel.safety.service import interface, permissions, protocol, server
+from nixel.safety.service.permissions import Peer, Policy
+from nixel.safety.service.server import Server
+from nixel.safety.service.status import Snapshot
 
 PERIOD, LEASE, BYPASS = 0.01, 0.5, 600.0
 CORE = model.Config(

@@ -18,14 +18,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nixel.safety import recorder as recorder_module
-from nixel.safety import recordings as recordings_module
-from nixel.safety.core import start, step
-from nixel.safety.declared import Boolean, Config, Limit, Output
-from nixel.safety.model import AcquireLease, Arm, Enable, Inputs, Reading, RenewLease, Reset
-from nixel.safety.recorder import Recorder, Ring
-from nixel.safety.recording import RecordingError, read
-from nixel.safety.recordings import Folder, recordings
+from nixel.safety.core.declared import Boolean, Config, Limit, Output
+from nixel.safety.core.model import AcquireLease, Arm, Enable, Inputs, Reading, RenewLease, Reset
+from nixel.safety.core.step import start, step
+from nixel.safety.records import recorder as recorder_module
+from nixel.safety.records import recordings as recordings_module
+from nixel.safety.records.recorder import Recorder, Ring
+from nixel.safety.records.recording import RecordingError, read
+from nixel.safety.records.recordings import Folder, recordings
 
 PERIOD = 0.01
 CONFIG = Config(

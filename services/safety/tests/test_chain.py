@@ -11,12 +11,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from nixel.safety import chain
-from nixel.safety.chain import NOTHING, seal, verify
-from nixel.safety.event_json import record
-from nixel.safety.events import EventLog
-from nixel.safety.logfile import LogFile
-from nixel.safety.model import Event
+from nixel.safety.core.model import Event
+from nixel.safety.records import chain
+from nixel.safety.records.chain import NOTHING, seal, verify
+from nixel.safety.records.event_json import record
+from nixel.safety.records.events import EventLog
+from nixel.safety.records.logfile import LogFile
 
 
 def lines_of(count, before=NOTHING):
@@ -298,7 +298,7 @@ def test_two_daemons_do_not_write_one_log(tmp_path):
 
 def test_a_disk_that_comes_back_gets_what_was_held(tmp_path, monkeypatch):
     path = tmp_path / "events.jsonl"
-    monkeypatch.setattr("nixel.safety.events.RETRY", 0.02)
+    monkeypatch.setattr("nixel.safety.records.events.RETRY", 0.02)
     real, broken = os.write, [3]
 
     def half(file, content):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from nixel.safety import cli
+from nixel.safety.cli import main as cli
 
 
 def run(*arguments, socket="/nowhere/safety.sock"):

@@ -7,7 +7,7 @@ import math
 import pytest
 from core_bench import HOLDER, Bench
 
-from nixel.safety.model import Enable, Mode, Reset
+from nixel.safety.core.model import Enable, Mode, Reset
 
 
 def energised():

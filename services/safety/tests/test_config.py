@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nixel.safety.config import ConfigError, load
-from nixel.safety.model import Boolean, Limit, Output
-from nixel.safety.units_config import SurveillanceUnit
+from nixel.safety.config.instrument import ConfigError, load
+from nixel.safety.config.units import SurveillanceUnit
+from nixel.safety.core.model import Boolean, Limit, Output
 
 SHIPPED = Path(__file__).parents[3] / "src/acquisition/nixel/acquisition/instruments"
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from nixel.safety.core import start, step
-from nixel.safety.model import (
+from nixel.safety.core.model import (
     AcquireLease,
     Arm,
     Boolean,
@@ -30,6 +29,7 @@ from nixel.safety.model import (
     State,
     Stop,
 )
+from nixel.safety.core.step import start, step
 
 TEMPERATURE = Limit("coil", "analog:0", "degC", trip=60.0, max_age=0.15, warn=50.0)
 STOP_CHAIN = Boolean("estop", "digital:0", healthy=True, max_age=0.15, message="emergency stop pressed")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from core_bench import COIL, ESTOP, HOLDER, Bench, instrument
 
-from nixel.safety.model import (
+from nixel.safety.core.model import (
     Arm,
     Bypass,
     Bypassed,

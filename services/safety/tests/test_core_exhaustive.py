@@ -45,7 +45,7 @@ from abstract import (
 )
 from exploration import explore
 
-from nixel.safety.model import Bypass, EndBypass, Mode, Reset
+from nixel.safety.core.model import Bypass, EndBypass, Mode, Reset
 
 THOROUGH = os.environ.get("NIXEL_PROOF") == "long"
 

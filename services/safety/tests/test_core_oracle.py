@@ -9,8 +9,9 @@ from abstract import HORIZON, REST, VARIED, T, climb, config, disturbances, lett
 from exploration import explore
 from invariants import NUMBERS
 
-from nixel.safety import core, rest
-from nixel.safety.model import (
+from nixel.safety.core import rest
+from nixel.safety.core import step as core
+from nixel.safety.core.model import (
     Arm,
     Disable,
     Disconnect,

@@ -21,8 +21,8 @@ from hypothesis.stateful import (
 )
 from invariants import begin, judge
 
-from nixel.safety import core
-from nixel.safety.model import (
+from nixel.safety.core import step as core
+from nixel.safety.core.model import (
     AcquireLease,
     Arm,
     Boolean,

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from nixel.safety.cpu import Cpu, hottest
-from nixel.safety.units import Command
+from nixel.safety.units.cpu import Cpu, hottest
+from nixel.safety.units.unit import Command
 
 
 def zone(folder, number, text):

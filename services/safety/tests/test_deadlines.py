@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nixel.safety import realtime
-from nixel.safety.config import Deadlines, load
+from nixel.safety.config.instrument import Deadlines, load
 from nixel.safety.daemon import Loop
 from nixel.safety.deadlines import Punctuality
-from nixel.safety.events import EventLog
 from nixel.safety.notify import Notifier
+from nixel.safety.records.events import EventLog
 
 
 class Time:

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 from core_bench import AMPLIFIER, COIL, DOOR, ESTOP, instrument
 
-from nixel.safety import declared
-from nixel.safety.declared import Deadlines
-from nixel.safety.model import (
+from nixel.safety.core import declared
+from nixel.safety.core.declared import Deadlines
+from nixel.safety.core.model import (
     Boolean,
     Config,
     Direction,

@@ -6,9 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from nixel.safety.config import load
-from nixel.safety.core import start, step
-from nixel.safety.model import AcquireLease, Arm, Disable, Enable, Inputs, Mode, Reading, RenewLease, Reset
+from nixel.safety.config.instrument import load
+from nixel.safety.core.model import (
+    AcquireLease,
+    Arm,
+    Disable,
+    Enable,
+    Inputs,
+    Mode,
+    Reading,
+    RenewLease,
+    Reset,
+)
+from nixel.safety.core.step import start, step
 
 RACK = Path(__file__).parents[1] / "examples/rack.toml"
 ORDER = ["mains", "heating-control-off", "amplifier", "transmit"]

@@ -6,9 +6,17 @@ import dataclasses
 
 import pytest
 
-from nixel.safety.answers import Bypassed, Cause, Interlock, LeaseInfo, Proof, SafetyUnavailable, Status
-from nixel.safety.explain import duration, explain, unreachable
-from nixel.safety.show import line, show
+from nixel.safety.cli.explain import duration, explain, unreachable
+from nixel.safety.cli.show import line, show
+from nixel.safety.client.answers import (
+    Bypassed,
+    Cause,
+    Interlock,
+    LeaseInfo,
+    Proof,
+    SafetyUnavailable,
+    Status,
+)
 
 TIME = "2026-01-31T12:00:00.000Z"
 WELL = Interlock("coil-temperature", "limit", True, False, 25.0, "degC", 0.01, "")

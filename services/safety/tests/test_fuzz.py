@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from station import CALLS, OURS, Station
 
-from nixel.safety.answers import SafetyError, parse_status
+from nixel.safety.client.answers import SafetyError, parse_status
 
 FEW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MANY = settings(FEW, max_examples=1500)

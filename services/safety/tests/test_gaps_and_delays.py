@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from core_bench import NOW, seen
 
-from nixel.safety import kinds
-from nixel.safety.interlocks import judge
-from nixel.safety.model import (
+from nixel.safety.core import kinds
+from nixel.safety.core.interlocks import judge
+from nixel.safety.core.model import (
     Boolean,
     Heartbeat,
     Limit,

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from nixel.safety.gpio import Gpio, LinesError
-from nixel.safety.units import RETRY, Command, UnitError
-from nixel.safety.units_config import GpioChip, GpioInput, GpioOutput, Pull
+from nixel.safety.config.units import GpioChip, GpioInput, GpioOutput, Pull
+from nixel.safety.units.gpio import Gpio, LinesError
+from nixel.safety.units.unit import RETRY, Command, UnitError
 
 PERIOD = 0.01
 PUMP = 27

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from nixel.safety.gpio import Gpio, LinesError
-from nixel.safety.gpio_chip import ChipLines, _number
-from nixel.safety.units import Command
-from nixel.safety.units_config import GpioChip, GpioInput, GpioOutput, Pull
+from nixel.safety.config.units import GpioChip, GpioInput, GpioOutput, Pull
+from nixel.safety.units.gpio import Gpio, LinesError
+from nixel.safety.units.gpio_chip import ChipLines, _number
+from nixel.safety.units.unit import Command
 
 mock = pytest.importorskip(
     "gpiozero.pins.mock",
@@ -189,7 +189,7 @@ def test_a_chip_that_is_not_there_is_said_with_those_that_are():
 
 def test_the_libraries_are_loaded_by_nobody_who_has_no_chip():
     program = (
-        "import sys, nixel.safety.daemon, nixel.safety.gpio_panel, nixel.safety.gpio_chip\n"
+        "import sys, nixel.safety.daemon, nixel.safety.units.gpio_panel, nixel.safety.units.gpio_chip\n"
         "print([name for name in sys.modules if name.partition('.')[0] in ('gpiozero', 'lgpio', 'colorzero')])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

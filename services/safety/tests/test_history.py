@@ -9,9 +9,9 @@ import time
 
 import pytest
 
+from nixel.safety.cli.history import ask
 from nixel.safety.client import SafetyRefused
-from nixel.safety.history import ask
-from nixel.safety.line import Line
+from nixel.safety.client.line import Line
 
 
 def run(*arguments, socket="/nowhere/safety.sock"):

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import varlink_idl
 
-from nixel.safety import interface, permissions, protocol, server
-from nixel.safety.permissions import Peer, Policy
-from nixel.safety.protocol import Call, CallError
+from nixel.safety.service import interface, permissions, protocol, server
+from nixel.safety.service.permissions import Peer, Policy
+from nixel.safety.service.protocol import Call, CallError
 
 ROOT = Path(__file__).resolve().parents[3]
 SAFETY, SERVICE = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from instrument_texts import EVERYTHING, changed, write
 
-from nixel.safety.config import ConfigError, load
-from nixel.safety.model import (
+from nixel.safety.config.instrument import ConfigError, load
+from nixel.safety.core.model import (
     Boolean,
     Direction,
     Heartbeat,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from core_bench import seen
 
-from nixel.safety.model import (
+from nixel.safety.core.model import (
     Boolean,
     Direction,
     Limit,

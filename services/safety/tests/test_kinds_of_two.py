@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from core_bench import both, seen
 
-from nixel.safety.interlocks import judge
-from nixel.safety.model import (
+from nixel.safety.core.interlocks import judge
+from nixel.safety.core.model import (
     Heartbeat,
     Memory,
     Reading,

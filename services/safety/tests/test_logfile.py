@@ -12,13 +12,13 @@ import time
 
 import pytest
 
-from nixel.safety import events as events_module
-from nixel.safety import logfile
-from nixel.safety.audit import audit
-from nixel.safety.event_json import record
-from nixel.safety.events import EventLog
-from nixel.safety.logfile import LogFile, put_aside
-from nixel.safety.model import Event
+from nixel.safety.core.model import Event
+from nixel.safety.records import events as events_module
+from nixel.safety.records import logfile
+from nixel.safety.records.audit import audit
+from nixel.safety.records.event_json import record
+from nixel.safety.records.events import EventLog
+from nixel.safety.records.logfile import LogFile, put_aside
 
 SOON = 5.0  # s
 
@@ -262,10 +262,10 @@ KILLS = int(os.environ.get("NIXEL_KILLS", "36"))
 # Writes as fast as it can until it is killed, in batches of random sizes.
 WRITER = """
 import itertools, pathlib, random, sys, time
-from nixel.safety import logfile
-from nixel.safety.events import EventLog
-from nixel.safety.model import Event
-from nixel.safety.event_json import record
+from nixel.safety.records import logfile
+from nixel.safety.records.events import EventLog
+from nixel.safety.core.model import Event
+from nixel.safety.records.event_json import record
 logfile.LARGEST = 1_000_000  # so that kills also come while a file is put aside
 log = EventLog(pathlib.Path(sys.argv[1]))
 log.start()

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from core_bench import AMPLIFIER, HOLDER, Bench, instrument
 
-from nixel.safety.core import start
-from nixel.safety.interlocks import judge_on_time, use
-from nixel.safety.model import Arm, Disable, Enable, Mode, Output, Reset, State
+from nixel.safety.core.interlocks import judge_on_time, use
+from nixel.safety.core.model import Arm, Disable, Enable, Mode, Output, Reset, State
+from nixel.safety.core.step import start
 
 LASER = replace(AMPLIFIER, name="laser", on_time=0.5)
 ON = Enable(HOLDER, 1, "laser")

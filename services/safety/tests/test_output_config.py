@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from instrument_texts import EVERYTHING, changed, write
 
-from nixel.safety.config import ConfigError, load
-from nixel.safety.model import Output
+from nixel.safety.config.instrument import ConfigError, load
+from nixel.safety.core.model import Output
 
 
 def test_outputs_are_read_in_the_order_of_their_start_up_whatever_their_order_in_the_file(tmp_path):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from nixel.safety.config import load
+from nixel.safety.config.instrument import load
+from nixel.safety.core.model import AcquireLease, Arm, Enable, Mode, Reading, Reset
 from nixel.safety.daemon import Loop
-from nixel.safety.events import EventLog
-from nixel.safety.model import AcquireLease, Arm, Enable, Mode, Reading, Reset
 from nixel.safety.notify import Notifier
+from nixel.safety.records.events import EventLog
 
 
 class Bench:

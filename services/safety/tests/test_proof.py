@@ -11,11 +11,11 @@ import sys
 import pytest
 
 from nixel.safety.client import SafetyRefused
-from nixel.safety.config import ConfigError, load
-from nixel.safety.model import Boolean, Config, Lease, Mode, Output, Reading, State
+from nixel.safety.config.instrument import ConfigError, load
+from nixel.safety.core.model import Boolean, Config, Lease, Mode, Output, Reading, State
 from nixel.safety.proof import Proof, Prove, Prover, Result
 from nixel.safety.proofbook import ProofBook
-from nixel.safety.status import Snapshot, describe
+from nixel.safety.service.status import Snapshot, describe
 
 WALL = 1_800_000_000.0
 CONFIG = Config(

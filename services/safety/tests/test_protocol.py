@@ -7,10 +7,11 @@ import socket
 
 import pytest
 
-from nixel.safety import model, protocol
-from nixel.safety.permissions import Names, Peer, Policy, identify, refusal
+from nixel.safety.core import model
 from nixel.safety.proof import Prove
-from nixel.safety.protocol import Call, CallError
+from nixel.safety.service import protocol
+from nixel.safety.service.permissions import Names, Peer, Policy, identify, refusal
+from nixel.safety.service.protocol import Call, CallError
 
 
 def test_either_terminator_ends_a_message_whichever_comes_first():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from instrument_texts import EVERYTHING, changed, write
 
-from nixel.safety import ratings
-from nixel.safety.cli import main
-from nixel.safety.config import ConfigError, load
+from nixel.safety.cli.main import main
+from nixel.safety.config import ratings
+from nixel.safety.config.instrument import ConfigError, load
 
 CATALOGUE = """
 [sensors.probe]

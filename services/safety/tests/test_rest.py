@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nixel.safety import interlocks, rest
-from nixel.safety.core import start, step
-from nixel.safety.model import (
+from nixel.safety.core import interlocks, rest
+from nixel.safety.core.model import (
     AcquireLease,
     Arm,
     Boolean,
@@ -38,7 +37,8 @@ from nixel.safety.model import (
     TwoSensors,
     Verdict,
 )
-from nixel.safety.status import Snapshot, describe
+from nixel.safety.core.step import start, step
+from nixel.safety.service.status import Snapshot, describe
 
 PERIOD = 0.01
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from core_bench import HOLDER, Bench, instrument
 
-from nixel.safety.model import (
+from nixel.safety.core.model import (
     AcquireLease,
     Arm,
     Cause,

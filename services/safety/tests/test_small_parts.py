@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 import nixel.safety
-from nixel.safety import events as events_module
-from nixel.safety.digest import sha256
-from nixel.safety.event_json import finite, record, stamp
-from nixel.safety.events import EventLog
-from nixel.safety.model import Cause, Event, Mode, State, Verdict
+from nixel.safety.core.model import Cause, Event, Mode, State, Verdict
 from nixel.safety.notify import Notifier
-from nixel.safety.status import what_to_do
+from nixel.safety.records import events as events_module
+from nixel.safety.records.digest import sha256
+from nixel.safety.records.event_json import finite, record, stamp
+from nixel.safety.records.events import EventLog
+from nixel.safety.service.status import what_to_do
 
 # --- what is loaded ---
 
@@ -36,7 +36,7 @@ def test_the_daemon_loads_nothing_but_the_standard_library_and_itself():
     loaded = _loaded_by("import nixel.safety.daemon") - _loaded_by("pass")
     ours = {name for name in loaded if name.partition(".")[0] == "nixel"}
     assert {name for name in ours if not name.startswith("nixel.safety")} <= {"nixel"}
-    assert "nixel.safety.core" in ours
+    assert "nixel.safety.core.step" in ours
     tops = {name.partition(".")[0] for name in loaded - ours}
     assert tops <= set(sys.stdlib_module_names)
     assert not tops & {"asyncio", "http", "xmlrpc", "ssl", "sqlite3"}
@@ -51,7 +51,7 @@ def test_the_hash_is_sha_256():
 def test_the_client_loads_little():
     loaded = _loaded_by("import nixel.safety.client")
     ours = {name.removeprefix("nixel.safety.") for name in loaded if name.startswith("nixel.safety.")}
-    assert ours == {"client", "answers", "lease", "line"}
+    assert ours == {"client", "client.answers", "client.lease", "client.line"}
     assert not {name.partition(".")[0] for name in loaded} & {"serial", "tomllib", "asyncio", "numpy"}
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nixel.safety.survbox import Demand, Link, LinkError, Timing
+from nixel.safety.units.survbox import Demand, Link, LinkError, Timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

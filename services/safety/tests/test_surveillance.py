@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from nixel.safety.survbox import Timing
-from nixel.safety.surveillance import Surveillance
-from nixel.safety.units import Command
+from nixel.safety.units.survbox import Timing
+from nixel.safety.units.surveillance import Surveillance
+from nixel.safety.units.unit import Command
 
 TIMING = Timing(reply=0.15)
 

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from nixel.safety.core.model import Reading
 from nixel.safety.daemon import take_down
-from nixel.safety.model import Reading
-from nixel.safety.units import Command, UnitError, Units, View, Waker
+from nixel.safety.units.unit import Command, UnitError, Units, View, Waker
 
 ON = Command(frozenset({"ac", "gpio:17"}), permitted=True, beats=1)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from instrument_texts import EVERYTHING, changed, write
 
-from nixel.safety.config import ConfigError, Deadlines, load
-from nixel.safety.units_config import GpioChip, GpioInput, GpioOutput, Pull, SurveillanceUnit
+from nixel.safety.config.instrument import ConfigError, Deadlines, load
+from nixel.safety.config.units import GpioChip, GpioInput, GpioOutput, Pull, SurveillanceUnit
 
 
 def test_both_devices_are_read(tmp_path):

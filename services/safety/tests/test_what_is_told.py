@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 from core_bench import COIL, DOOR, ESTOP, HOLDER, NOW, Bench, instrument
 
-from nixel.safety.core import start
-from nixel.safety.interlocks import judge_readback
-from nixel.safety.model import (
+from nixel.safety.core.interlocks import judge_readback
+from nixel.safety.core.model import (
     AcquireLease,
     Arm,
     Cause,
@@ -24,6 +23,7 @@ from nixel.safety.model import (
     Reset,
     Stop,
 )
+from nixel.safety.core.step import start
 
 AMPLIFIER = Output("amplifier", "ac", ("coil",), readback_within=0.25)
 

@@ -16,11 +16,11 @@ from nixel.acquisition.devices import DeviceError
 from nixel.acquisition.virtual import hand
 from nixel.acquisition.virtual import panel as model
 from nixel.acquisition.virtual.panel import HOLD, Panel, PanelError
-from nixel.safety.cpu import hottest
-from nixel.safety.gpio import Gpio
-from nixel.safety.gpio_panel import PanelLines
-from nixel.safety.units import Command, UnitError
-from nixel.safety.units_config import GpioChip, GpioInput, GpioOutput, Pull
+from nixel.safety.config.units import GpioChip, GpioInput, GpioOutput, Pull
+from nixel.safety.units.cpu import hottest
+from nixel.safety.units.gpio import Gpio
+from nixel.safety.units.gpio_panel import PanelLines
+from nixel.safety.units.unit import Command, UnitError
 
 PERIOD = 0.01
 LIGHT = frozenset({"gpio:17"})

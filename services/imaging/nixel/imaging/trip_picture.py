@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nixel.safety.recording import Recording
+    from nixel.safety.records.recording import Recording
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 1500, 210, 300, 104, 50
 _PANEL, _BAND, _GAP = 210, 24, 26

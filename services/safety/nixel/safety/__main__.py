@@ -2,6 +2,6 @@
 
 import sys
 
-from nixel.safety.cli import main
+from nixel.safety.cli.main import main
 
 sys.exit(main())

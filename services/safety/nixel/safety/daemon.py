@@ -19,31 +19,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nixel.safety import __version__
-from nixel.safety.config import ConfigError, load
-from nixel.safety.core import start, step
+from nixel.safety.config.instrument import ConfigError, load
+from nixel.safety.core.interlocks import assess
+from nixel.safety.core.model import Event, Inputs, Stop
+from nixel.safety.core.step import start, step
 from nixel.safety.deadlines import Punctuality
-from nixel.safety.events import EventLog
-from nixel.safety.fitted import fitted
-from nixel.safety.interlocks import assess
-from nixel.safety.listening import StartError, listen
-from nixel.safety.model import Event, Inputs, Stop
 from nixel.safety.notify import Notifier
-from nixel.safety.permissions import Policy
 from nixel.safety.proof import Prover
 from nixel.safety.proofbook import ProofBook
 from nixel.safety.realtime import lock_memory, prefer_us
-from nixel.safety.recorder import Recorder
-from nixel.safety.recordings import FOLDER, Folder
-from nixel.safety.server import Server
-from nixel.safety.status import Snapshot
-from nixel.safety.units import Command
+from nixel.safety.records.events import EventLog
+from nixel.safety.records.recorder import Recorder
+from nixel.safety.records.recordings import FOLDER, Folder
+from nixel.safety.service.listening import StartError, listen
+from nixel.safety.service.permissions import Policy
+from nixel.safety.service.server import Server
+from nixel.safety.service.status import Snapshot
+from nixel.safety.units.fitted import fitted
+from nixel.safety.units.unit import Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from nixel.safety.config import Instrument
-    from nixel.safety.model import AnyRequest, Outputs, State
-    from nixel.safety.units import Units
+    from nixel.safety.config.instrument import Instrument
+    from nixel.safety.core.model import AnyRequest, Outputs, State
+    from nixel.safety.units.unit import Units
 
 
 class Loop:

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nixel.safety.config import Deadlines
+    from nixel.safety.config.instrument import Deadlines
 
 
 class Punctuality:

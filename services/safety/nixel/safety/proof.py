@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from nixel.safety.model import Event, Reply, Request
+from nixel.safety.core.model import Event, Reply, Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nixel.safety.model import Config, Output, Reading, State
+    from nixel.safety.core.model import Config, Output, Reading, State
 
 FAULT = "proof"  # the name of the fault that a relay latches which does not drop
 

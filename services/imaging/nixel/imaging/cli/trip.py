@@ -27,8 +27,8 @@ def plot(
     from PIL import Image
 
     from nixel.imaging.trip_picture import draw_trip
-    from nixel.safety.blackbox import find
-    from nixel.safety.recording import RecordingError, read
+    from nixel.safety.cli.blackbox import find
+    from nixel.safety.records.recording import RecordingError, read
 
     path = find(recording, folder)
     target = Path(f"{path.stem}.png") if out is None else out

@@ -1,7 +1,7 @@
 """``nixel-virtual-panel``: the virtual microscope's panel, a process of its own behind a Unix socket.
 
-The safety daemon speaks to it as `nixel.safety.gpio_panel` says (``IN``, ``OUT``, ``SET``, ``GET``); a hand at the
-panel, `nixel simulate`, says ``HAND lid open`` and is answered ``OK``, and ``STATE`` tells how everything is.
+The safety daemon speaks to it as its `units.gpio_panel` says (``IN``, ``OUT``, ``SET``, ``GET``); a hand at the panel,
+`nixel simulate`, says ``HAND lid open`` and is answered ``OK``, and ``STATE`` tells how everything is.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The `[safety]` table of an instrument file, read strictly, and the ratings that no file can weaken."""

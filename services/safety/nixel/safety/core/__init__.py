@@ -1,0 +1,1 @@
+"""The safety logic: what an instrument declares, what each reading means, and the pure function of a tick."""

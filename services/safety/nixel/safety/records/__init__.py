@@ -1,0 +1,1 @@
+"""What is kept: the sealed event log, and the black box's recordings of trips."""

@@ -1,0 +1,1 @@
+"""The socket: its language, who may ask for what, and the thread that answers."""

@@ -1,0 +1,54 @@
+"""What the socket server keeps of a client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+
+    from nixel.safety.service.permissions import Peer
+    from nixel.safety.service.protocol import Call
+
+
+class Connection:
+    """One client: what it sent, what it is still to be sent, and the one call that it waits for.
+
+    Parameters
+    ----------
+    number
+        Of all connections since the start.
+    sock
+        Connected, not blocking.
+    peer
+        Who is at the other end.
+    """
+
+    __slots__ = (
+        "closing",
+        "ended",
+        "leases",
+        "number",
+        "peer",
+        "received",
+        "socket",
+        "subscribed",
+        "unsent",
+        "waits",
+    )
+
+    def __init__(self, number: int, sock: socket.socket, peer: Peer) -> None:
+        self.number = number
+        self.socket = sock
+        self.peer = peer
+        self.received = b""
+        self.unsent = b""
+        self.waits: tuple[int, bytes, Call] | None = None
+        self.subscribed: bytes | None = None  # the terminator that it used
+        self.leases = False  # whether it has ever asked for the lease
+        self.ended = False  # whether it has said all that it will say
+        self.closing = False  # whether it is closed once everything is sent
+
+    def busy(self) -> bool:
+        """Whether its next call has to wait; also for the reading of the last answer, which bounds memory."""
+        return self.waits is not None or self.subscribed is not None or self.closing or bool(self.unsent)
