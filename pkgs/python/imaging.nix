@@ -3,6 +3,7 @@
   callPackage,
   fastapi,
   httpx,
+  hypothesis,
   nixel-acquisition,
   nixel-reconstruction,
   nixel-safety,
@@ -37,6 +38,7 @@ callPackage ./distribution.nix { } {
   # It starts processes of its own with this very Python, which must find what it found.
   makeWrapperArgs = [ "--prefix PYTHONPATH : $program_PYTHONPATH" ];
 
+  nativeCheckInputs = [ hypothesis ];
   pytestFlags = [ "--override-ini=pythonpath=tests" ];
   # They drive the built page in Chromium; the workspace's own test run and the VM tests do that.
   disabledTestPaths = [ "tests/test_page.py" ];

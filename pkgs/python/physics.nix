@@ -1,5 +1,6 @@
 {
   callPackage,
+  hypothesis,
   numpy,
   scipy,
 }:
@@ -12,4 +13,5 @@ callPackage ./distribution.nix { } {
     numpy
     scipy
   ];
+  nativeCheckInputs = [ hypothesis ];
 }

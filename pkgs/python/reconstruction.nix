@@ -1,5 +1,6 @@
 {
   callPackage,
+  hypothesis,
   nixel-physics,
   numpy,
   pillow,
@@ -15,5 +16,8 @@ callPackage ./distribution.nix { } {
     numpy
     scipy
   ];
-  nativeCheckInputs = [ pillow ];
+  nativeCheckInputs = [
+    hypothesis
+    pillow
+  ];
 }

@@ -91,8 +91,11 @@ def bare(state):
 
 
 def compared(outputs):
+    """What is told without the ages, and the ages; a value that is no number equals itself here."""
     ages = [None if v.age is None else v.age + outputs.since for v in outputs.verdicts]
-    return replace(outputs, verdicts=tuple(replace(v, age=None) for v in outputs.verdicts), since=0.0), ages
+    values = ["nan" if v.value != v.value else v.value for v in outputs.verdicts]
+    told = [replace(v, age=None, value=None) for v in outputs.verdicts]
+    return replace(outputs, verdicts=(*zip(told, values, strict=True),), since=0.0), ages
 
 
 def check(state, inputs, now):
