@@ -22,9 +22,12 @@ $(VENV)/.ready: requirements/runtime.lock $(PACKAGES:%=%/pyproject.toml)
 	@tools/setup-venv $(PYTHON) $(VENV) $(PACKAGES)
 	@touch $@
 
-$(VENV)/.ready-dev: $(VENV)/.ready requirements/dev.lock
+$(VENV)/.ready-dev: $(VENV)/.ready requirements/dev.lock requirements/torch.lock requirements/torch.txt
 	@echo "nixel: installing what the tests need"
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/torch.txt \
+	  && $(BIN)/python -m pip install --quiet --require-hashes -r requirements/torch.lock \
+	  || echo "nixel: no CPU build of PyTorch for this machine; the tests that want one say so"
 	@touch $@
 
 page: $(WEB)/dist/.ready  ## build the page (needs Node 20.19 or newer; without it everything else works)

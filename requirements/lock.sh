@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pins every third-party package with its hashes, for every platform, into runtime.lock, dev.lock, fuzz.lock and nix.lock.
+# Pins every third-party package with its hashes, for every platform, into the lock files beside this one.
 # Run it after a dependency changes (or with --upgrade); `make setup` installs from the locks alone.
 # The locks hold versions and hashes and no addresses: where a package comes from is the machine's business.
 set -euo pipefail
@@ -16,3 +16,4 @@ common=(--universal --python-version 3.11 --generate-hashes --no-emit-index-url 
 "$uv" pip compile "${common[@]}" -c requirements/runtime.lock -o requirements/dev.lock requirements/dev.in
 "$uv" pip compile "${common[@]}" -c requirements/runtime.lock -c requirements/dev.lock -o requirements/fuzz.lock requirements/fuzz.in
 "$uv" pip compile "${common[@]}" -c requirements/runtime.lock -c requirements/dev.lock -o requirements/nix.lock requirements/nix.in
+"$uv" pip compile "${common[@]}" -c requirements/runtime.lock -c requirements/dev.lock -o requirements/torch.lock requirements/torch.in

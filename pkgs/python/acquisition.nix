@@ -2,13 +2,16 @@
   callPackage,
   h5py,
   hypothesis,
+  nibabel,
   nixel-physics,
   nixel-safety,
   numpy,
   pillow,
   pint,
   pydantic,
+  pynrrd,
   tifffile,
+  zarr,
 }:
 
 callPackage ./distribution.nix { } {
@@ -17,13 +20,16 @@ callPackage ./distribution.nix { } {
   description = "Devices, adapters, sequences and writers of nixel, and its virtual instruments";
   dependencies = [
     h5py
+    nibabel
     nixel-physics
     nixel-safety
     numpy
     pillow
     pint
     pydantic
+    pynrrd
     tifffile
+    zarr
   ];
   nativeCheckInputs = [ hypothesis ];
 }

@@ -1,4 +1,5 @@
 {
+  array-api-compat,
   callPackage,
   hypothesis,
   numpy,
@@ -10,6 +11,7 @@ callPackage ./distribution.nix { } {
   folder = ../../src/physics;
   description = "Forward models of nixel: optics, the MPI signal, phantoms";
   dependencies = [
+    array-api-compat
     numpy
     scipy
   ];

@@ -1,10 +1,14 @@
 {
+  array-api-compat,
   callPackage,
+  dask,
+  distributed,
   hypothesis,
   nixel-physics,
   numpy,
   pillow,
   scipy,
+  threadpoolctl,
 }:
 
 callPackage ./distribution.nix { } {
@@ -12,9 +16,13 @@ callPackage ./distribution.nix { } {
   folder = ../../src/reconstruction;
   description = "From data to pictures: MPI and hologram reconstruction";
   dependencies = [
+    array-api-compat
+    dask
+    distributed
     nixel-physics
     numpy
     scipy
+    threadpoolctl
   ];
   nativeCheckInputs = [
     hypothesis
