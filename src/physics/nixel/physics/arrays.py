@@ -7,7 +7,7 @@ number of threads.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import array_api_compat
 import numpy as np
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
+# There is no type yet that all array libraries share.
+Array: TypeAlias = Any
 
-def namespace(*arrays: Any) -> ModuleType:
+
+def namespace(*arrays: Array) -> ModuleType:
     """Find the library that all these arrays belong to.
 
     Parameters
@@ -44,17 +47,17 @@ def namespace(*arrays: Any) -> ModuleType:
     return found
 
 
-def is_numpy(array: Any) -> bool:
+def is_numpy(array: Array) -> bool:
     """Tell whether this is a NumPy array."""
     return isinstance(array, np.ndarray)
 
 
-def as_array(value: Any) -> Any:
+def as_array(value: Array) -> Array:
     """Leave an array of any library as it is; make a NumPy array of anything else."""
     return value if array_api_compat.is_array_api_obj(value) else np.asarray(value)
 
 
-def to_numpy(array: Any) -> np.ndarray[Any, np.dtype[Any]]:
+def to_numpy(array: Array) -> np.ndarray[Any, np.dtype[Any]]:
     """Bring an array of any library into the main memory as a NumPy array, without a copy where that is possible."""
     if is_numpy(array):
         numpy_array: np.ndarray[Any, np.dtype[Any]] = array
@@ -62,14 +65,14 @@ def to_numpy(array: Any) -> np.ndarray[Any, np.dtype[Any]]:
     return np.asarray(array_api_compat.to_device(array, "cpu"))
 
 
-def like(values: np.ndarray[Any, np.dtype[Any]], example: Any) -> Any:
+def like(values: np.ndarray[Any, np.dtype[Any]], example: Array) -> Array:
     """Bring a NumPy array to the library and the device of `example`; its dtype stays."""
     if is_numpy(example):
         return values
     return namespace(example).asarray(values, device=array_api_compat.device(example))
 
 
-def fftn(array: Any, shape: Sequence[int] | None, axes: Sequence[int], *, workers: int = 1) -> Any:
+def fftn(array: Array, shape: Sequence[int] | None, axes: Sequence[int], *, workers: int = 1) -> Array:
     """Discrete Fourier transform over `axes`, zero-padded (or cut) to `shape`, in the array's precision.
 
     Parameters
@@ -93,21 +96,21 @@ def fftn(array: Any, shape: Sequence[int] | None, axes: Sequence[int], *, worker
     return namespace(array).fft.fftn(array, s=shape, axes=axes)
 
 
-def ifftn(array: Any, axes: Sequence[int], *, workers: int = 1, overwrite: bool = False) -> Any:
+def ifftn(array: Array, axes: Sequence[int], *, workers: int = 1, overwrite: bool = False) -> Array:
     """Inverse of `fftn`; `overwrite` allows that the array is used for the result."""
     if is_numpy(array):
         return scipy.fft.ifftn(array, axes=axes, workers=workers, overwrite_x=overwrite)
     return namespace(array).fft.ifftn(array, axes=axes)
 
 
-def rfftn(array: Any, shape: Sequence[int] | None, axes: Sequence[int], *, workers: int = 1) -> Any:
+def rfftn(array: Array, shape: Sequence[int] | None, axes: Sequence[int], *, workers: int = 1) -> Array:
     """Discrete Fourier transform of real values: the last of `axes` is halved. Else as `fftn`."""
     if is_numpy(array):
         return scipy.fft.rfftn(array, s=shape, axes=axes, workers=workers)
     return namespace(array).fft.rfftn(array, s=shape, axes=axes)
 
 
-def irfftn(array: Any, shape: Sequence[int], axes: Sequence[int], *, workers: int = 1) -> Any:
+def irfftn(array: Array, shape: Sequence[int], axes: Sequence[int], *, workers: int = 1) -> Array:
     """Inverse of `rfftn`; `shape` is the result's length along each of `axes`."""
     if is_numpy(array):
         return scipy.fft.irfftn(array, s=shape, axes=axes, workers=workers)
