@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from nixel.physics.arrays import Array, irfftn, namespace, rfftn
-from nixel.reconstruction.deconvolution.checks import transferred
 from nixel.reconstruction.deconvolution.problem import Problem, Progress, momentum
 from nixel.reconstruction.deconvolution.variation import variation_factor
 
@@ -31,7 +30,7 @@ def iterate(problem: Problem, iterations: int, *, acceleration: bool, progress: 
     axes = tuple(range(len(shape)))
     window = tuple(slice(n) for n in problem.grid.image)
     least = problem.least
-    joined = [transferred(values, problem.image) for values in problem.grid.joined()]
+    joined = problem.joined()
     adjoint = xp.conj(problem.transfer)
     estimate = xp.astype(problem.weights > 0, problem.image.dtype) * problem.start
     step = correction = xp.zeros_like(estimate)
@@ -44,9 +43,7 @@ def iterate(problem: Problem, iterations: int, *, acceleration: bool, progress: 
         factor = xp.clip(irfftn(rfftn(ratio, None, axes) * adjoint, shape, axes), 0, None) * problem.weights
         if problem.regularisation:
             planes = xp.concat([point[-1:, ...], point, point[:1, ...]])
-            factor = factor * variation_factor(
-                planes, joined, problem.regularisation, problem.smallest_gradient
-            )
+            factor = factor * variation_factor(planes, joined, problem.regularisation)
         new = point * factor
         if acceleration:
             latest = (new - point) / problem.start

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nixel.physics.arrays import Array, namespace
-from nixel.reconstruction.deconvolution.grid import Grid
+from nixel.reconstruction.deconvolution.checks import transferred
+
+if TYPE_CHECKING:
+    from nixel.reconstruction.deconvolution.grid import Grid
 
 Progress = Callable[[int, int], None]
 
@@ -49,10 +53,10 @@ class Problem:
         precision = xp.finfo(self.image.dtype)
         return max(float(precision.eps) * float(xp.max(self.image)), float(precision.smallest_normal))
 
-    @property
-    def smallest_gradient(self) -> float:
-        """Where the total variation's gradient loses its direction."""
-        return _SMALLEST_GRADIENT * self.start
+    def joined(self) -> list[Array]:
+        """Where the next sample is a neighbour in space, as `variation_factor` takes it for the whole grid."""
+        smallest = _SMALLEST_GRADIENT * self.start
+        return [transferred(values / smallest, self.image) for values in self.grid.joined()]
 
 
 def momentum(product: float, square: float) -> float:

@@ -9,12 +9,11 @@ estimate), transform again. What the image does not hold is neither transformed 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.fft
 
-from nixel.reconstruction.deconvolution.checks import transferred
 from nixel.reconstruction.deconvolution.problem import Problem, Progress, momentum
 from nixel.reconstruction.deconvolution.variation import variation_factor
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Real = Any  # float32 or float64 arrays
-T = TypeVar("T")
 
 # Bytes of a piece: some of them at once have to fit into a core's second-level cache.
 _PIECE = 1 << 18
@@ -39,7 +36,9 @@ class SlabIteration:
         self._least = problem.image.dtype.type(problem.least)
         self._start = problem.image.dtype.type(problem.start)
         self._window = tuple(slice(n) for n in grid.image[1:])
-        self._estimate: Real = np.multiply(problem.weights > 0, self._start, dtype=problem.image.dtype)
+        self._estimate: NDArray[Any] = np.multiply(
+            problem.weights > 0, self._start, dtype=problem.image.dtype
+        )
         self._spectrum = np.empty(problem.transfer.shape, problem.transfer.dtype)
         self._slabs = _pieces(grid.shape[0], self._estimate[0].nbytes)
         self._image_slabs = _pieces(grid.image[0], self._estimate[0].nbytes)
@@ -50,12 +49,12 @@ class SlabIteration:
         scale = problem.image.dtype.type(1 / np.prod(grid.shape, dtype=np.float64))
         self._transfer = [problem.transfer[:, part] * scale for part in self._columns]
         self._strength = self._square = 0.0
-        self._joined = [transferred(values, problem.image) for values in grid.joined()]
+        self._joined = problem.joined()
         self._factor = np.empty_like(self._estimate) if problem.regularisation else None
         self._step = np.zeros_like(self._estimate) if acceleration else None
         self._correction = np.zeros_like(self._estimate) if acceleration else None
 
-    def run(self, iterations: int, *, workers: int, progress: Progress | None) -> Real:
+    def run(self, iterations: int, *, workers: int, progress: Progress | None) -> NDArray[Any]:
         """Take the steps from the start; the estimate on the grid."""
         if workers == 1:
             return self._run(iterations, lambda work, parts: [work(part) for part in parts], progress)
@@ -67,7 +66,7 @@ class SlabIteration:
         iterations: int,
         each: Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]],
         progress: Progress | None,
-    ) -> Real:
+    ) -> NDArray[Any]:
         columns = range(len(self._columns))
         if iterations:
             each(self._begin, self._slabs)
@@ -92,7 +91,7 @@ class SlabIteration:
 
     # The slabs: all axes but the first.
 
-    def _transform(self, part: slice, values: Real) -> None:
+    def _transform(self, part: slice, values: NDArray[Any]) -> None:
         """Store the half spectrum of a slab; `values` may have fewer rows than the grid, the rest being zero."""
         target = self._spectrum[part]
         half = scipy.fft.rfft(values, axis=-1)
@@ -105,7 +104,7 @@ class SlabIteration:
         # Done in place where SciPy can; then this assigns an array to itself, which costs nothing.
         target[...] = scipy.fft.fft(target, axis=1, overwrite_x=True)
 
-    def _transform_back(self, part: slice, rows: int | None) -> Real:
+    def _transform_back(self, part: slice, rows: int | None) -> NDArray[Any]:
         """Real values of a slab; of its first `rows` rows only, where it has rows. Destroys the spectrum there."""
         source = self._spectrum[part]
         if source.ndim == 3:
@@ -131,7 +130,7 @@ class SlabIteration:
         values[..., n:] = 0
         self._transform(part, values)
 
-    def _correction_factor(self, part: slice) -> Real:
+    def _correction_factor(self, part: slice) -> NDArray[Any]:
         factor = self._transform_back(part, None)
         # Light cannot be negative; rounding errors can.
         np.maximum(factor, 0, out=factor)
@@ -163,7 +162,7 @@ class SlabIteration:
         self._estimate[part] = new
         return product, square
 
-    def _point(self, planes: Any) -> Real:
+    def _point(self, planes: slice | NDArray[np.int_]) -> NDArray[Any]:
         """Where the next step starts: the estimate, or what it is extrapolated to."""
         estimate = self._estimate[planes]
         if not self._strength:
@@ -180,9 +179,7 @@ class SlabIteration:
         planes = np.arange(part.start - 1, part.stop + 1) % self._estimate.shape[0]
         first, *others = self._joined
         joined = [first[part.start : part.stop + 1], *others]
-        self._factor[part] = variation_factor(
-            self._point(planes), joined, problem.regularisation, problem.smallest_gradient
-        )
+        self._factor[part] = variation_factor(self._point(planes), joined, problem.regularisation)
 
     # The columns: the first axis.
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def variation_factor(planes: Array, joined: Sequence[Array], strength: float, smallest: float) -> Array:
+def variation_factor(planes: Array, joined: Sequence[Array], strength: float) -> Array:
     """Compute 1 / (1 - strength div(grad x / |grad x|)), with which the iteration's step is multiplied.
 
     Forward differences make the gradient, backward ones the divergence, so that one is minus the adjoint of the other.
@@ -20,12 +20,11 @@ def variation_factor(planes: Array, joined: Sequence[Array], strength: float, sm
     planes : array, shape (m + 2, ...)
         The m planes for which the factor is wanted, between the one before and the one after them.
     joined : sequence of array
-        For each axis, broadcastable to the planes: 1 where the next sample is a neighbour in space, 0 where it is
-        not. Along the first axis m + 1 entries, from the plane before on.
+        For each axis, broadcastable to the planes: 1 / smallest where the next sample is a neighbour in space, 0
+        where it is not. Along the first axis m + 1 entries, from the plane before on. Below `smallest` the gradient's
+        direction fades: |grad x| is sqrt(grad x . grad x + smallest^2), and here in its units.
     strength : float
         The regularisation; below 1 / (2 axes) the factor is positive.
-    smallest : float
-        Gradient at which its direction fades, in units of x: |grad x| is sqrt(grad x . grad x + smallest^2).
 
     Returns
     -------
@@ -39,8 +38,7 @@ def variation_factor(planes: Array, joined: Sequence[Array], strength: float, sm
     here = planes[:-1, ...]
     gradient = [(planes[1:, ...] - here) * joined[0]]
     gradient += [(xp.roll(here, -1, axis=axis) - here) * joined[axis] for axis in range(1, planes.ndim)]
-    square = smallest * smallest
-    norm = gradient[0] * gradient[0] + square
+    norm = gradient[0] * gradient[0] + 1
     for part in gradient[1:]:
         norm = norm + part * part
     scale = -strength / xp.sqrt(norm)
