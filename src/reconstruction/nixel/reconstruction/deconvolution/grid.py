@@ -95,7 +95,9 @@ def visibility(psf: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
     if grid.boundary == "periodic":
         return np.ones(grid.shape)
     result = psf
-    for axis, (n, k, length) in enumerate(zip(grid.image, grid.psf, grid.shape, strict=True)):
+    # The last axis first: the first axis, along which everything is contiguous, is left for when the array is large.
+    for axis in reversed(range(psf.ndim)):
+        n, k, length = grid.image[axis], grid.psf[axis], grid.shape[axis]
         sums = np.zeros((*result.shape[:axis], k + 1, *result.shape[axis + 1 :]))
         np.cumsum(result, axis=axis, out=sums[(slice(None),) * axis + (slice(1, None),)])
         index = np.arange(length)
