@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nixel.imaging.cli.common import progress
+from nixel.imaging.cli.typed import length
 from nixel.imaging.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,24 +59,12 @@ def _parameters(
             f"--distance-range says where --distance auto looks, but --distance is {distance}; leave one out"
         )
     return HologramParameters(
-        pixel_size=_length("--pixel-size", pixel_size),
-        wavelength=_length("--wavelength", wavelength),
+        pixel_size=length("--pixel-size", pixel_size),
+        wavelength=length("--wavelength", wavelength),
         medium_index=_index(medium_index),
-        distance=None if distance == "auto" else _length("--distance", distance),
+        distance=None if distance == "auto" else length("--distance", distance),
         distance_range=None if distance_range is None else _range(distance_range),
     )
-
-
-def _length(option: str, text: str) -> float:
-    from nixel.acquisition.quantities import QuantityError, parse
-
-    try:
-        value = parse(text, "m")
-    except QuantityError as error:
-        raise UserError(f"{option}: {error}") from error
-    if value <= 0:
-        raise UserError(f'{option}: found "{text}"; expected a length above zero, such as "0.5um"')
-    return value
 
 
 def _index(text: str) -> float:
@@ -92,7 +81,7 @@ def _range(text: str) -> tuple[float, float]:
     near, colon, far = text.partition(":")
     if not colon:
         raise UserError(f'--distance-range: found "{text}"; expected two lengths such as "5um:40um"')
-    low, high = _length("--distance-range", near), _length("--distance-range", far)
+    low, high = length("--distance-range", near), length("--distance-range", far)
     if low >= high:
         raise UserError(f'--distance-range: found "{text}"; expected the nearer distance first')
     return low, high
