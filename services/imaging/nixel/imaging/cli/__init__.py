@@ -14,6 +14,7 @@ from nixel.imaging.cli.deconvolve import deconvolve
 from nixel.imaging.cli.demo import demo
 from nixel.imaging.cli.hologram import hologram
 from nixel.imaging.cli.instruments import instruments
+from nixel.imaging.cli.mpi import mpi
 from nixel.imaging.cli.psf import psf
 from nixel.imaging.cli.scan import scan
 from nixel.imaging.cli.serve import openapi, serve
@@ -76,6 +77,7 @@ app.command(rich_help_panel=_LOOK)(reproduce)
 app.command(rich_help_panel=_COMPUTE)(hologram)
 app.command(rich_help_panel=_COMPUTE)(psf)
 app.command(rich_help_panel=_COMPUTE)(deconvolve)
+app.add_typer(mpi, name="mpi", rich_help_panel=_COMPUTE)
 app.command(rich_help_panel=_CARE)(instruments)
 for handed_over in (safety, support):
     app.command(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nixel.imaging.cli.common import progress
+from nixel.imaging.cli.outputs import check_folder
 from nixel.imaging.cli.typed import length
 from nixel.imaging.errors import UserError
 
@@ -39,7 +40,7 @@ def hologram(
     # What the TIFF reader logs about a damaged file, our own error says in words.
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
     parameters = _parameters(pixel_size, wavelength, medium_index, distance, distance_range)
-    _check_out(out)
+    check_folder(out)
     frames = [read_frame(image), read_frame(background)]
     dark_frame = None if dark is None else read_frame(dark)
     with progress("hologram") as report:
@@ -85,25 +86,6 @@ def _range(text: str) -> tuple[float, float]:
     if low >= high:
         raise UserError(f'--distance-range: found "{text}"; expected the nearer distance first')
     return low, high
-
-
-def _check_out(out: Path) -> None:
-    """Know before computing what can be known of the folder; writing finds out the rest."""
-    from nixel.acquisition.formats.atomic import probe_folder
-
-    target = out.resolve()
-    if not target.parent.is_dir():
-        raise UserError(f"--out {out}: the folder {target.parent} does not exist; make it first")
-    if target.exists() and not target.is_dir():
-        raise UserError(f"--out {out}: found a file; name a new or an empty folder")
-    try:
-        probe_folder(target.parent)
-    except OSError as error:
-        raise UserError(
-            f"--out {out}: the folder {target.parent} cannot be written to ({error.strerror}); name another"
-        ) from error
-    if target == Path.cwd() or target == target.parent:
-        raise UserError(f"--out {out}: name a folder of its own for the results, not the one you stand in")
 
 
 def _summarise(result: "HologramResult", out: Path) -> None:

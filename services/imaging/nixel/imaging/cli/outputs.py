@@ -41,6 +41,25 @@ def check_out(out: Path, *inputs: Path) -> None:
         ) from error
 
 
+def check_folder(out: Path) -> None:
+    """Know before computing what can be known of the folder; writing finds out the rest."""
+    from nixel.acquisition.formats.atomic import probe_folder
+
+    target = out.resolve()
+    if not target.parent.is_dir():
+        raise UserError(f"--out {out}: the folder {target.parent} does not exist; make it first")
+    if target.exists() and not target.is_dir():
+        raise UserError(f"--out {out}: found a file; name a new or an empty folder")
+    try:
+        probe_folder(target.parent)
+    except OSError as error:
+        raise UserError(
+            f"--out {out}: the folder {target.parent} cannot be written to ({error.strerror}); name another"
+        ) from error
+    if target == Path.cwd() or target == target.parent:
+        raise UserError(f"--out {out}: name a folder of its own for the results, not the one you stand in")
+
+
 def write_outputs(out: Path, volume: "Volume", record: Mapping[str, Any]) -> list[Path]:
     """Write the volume and, beside it, NAME.png and NAME.json.
 

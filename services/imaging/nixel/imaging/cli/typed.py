@@ -46,3 +46,25 @@ def one_of(option: str, text: str, *known: str) -> str:
     if text not in known:
         raise UserError(f'{option}: found "{text}"; expected {", ".join(known[:-1])} or {known[-1]}')
     return text
+
+
+def quantities(option: str, text: str, unit: str, count: int | None = None) -> list[float]:
+    """Quantities with commas between them, in `unit`; `count` of them, if it is given."""
+    from nixel.acquisition.quantities import QuantityError, parse
+
+    try:
+        found = [parse(part.strip(), unit) for part in text.split(",")]
+    except QuantityError as error:
+        raise UserError(f"{option}: {error}") from error
+    if count is not None and len(found) != count:
+        raise UserError(f'{option}: found "{text}"; expected {count} and not {len(found)}')
+    return found
+
+
+def band(option: str, text: str) -> tuple[float, float]:
+    """Lowest and highest frequency, in Hz."""
+    low, colon, high = text.partition(":")
+    found = (*quantities(option, low, "Hz", 1), *quantities(option, high, "Hz", 1)) if colon else ()
+    if len(found) != 2 or not 0 <= found[0] < found[1]:
+        raise UserError(f'{option}: found "{text}"; expected the lower frequency first, such as "30kHz:1.25MHz"')
+    return found[0], found[1]
