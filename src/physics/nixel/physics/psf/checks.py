@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Any
 
 
-def number(name: str, value: Any, unit: str = "") -> float:
+def number(name: str, value: object, unit: str = "") -> float:
     """Return a finite real number as float.
 
     Raises
@@ -20,7 +19,7 @@ def number(name: str, value: Any, unit: str = "") -> float:
     return float(value)
 
 
-def positive(name: str, value: Any, unit: str = "") -> float:
+def positive(name: str, value: object, unit: str = "") -> float:
     """Return a number above zero as float.
 
     Raises
@@ -34,7 +33,7 @@ def positive(name: str, value: Any, unit: str = "") -> float:
     return found
 
 
-def non_negative(name: str, value: Any, unit: str = "") -> float:
+def non_negative(name: str, value: object, unit: str = "") -> float:
     """Return a number of zero or more as float.
 
     Raises

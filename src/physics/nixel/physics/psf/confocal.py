@@ -114,7 +114,13 @@ def confocal(
 
     return sample(
         volume,
-        Radial(compute, sum(bands), illumination.work + detection.work),
+        Radial(
+            compute,
+            illumination.components,
+            len(volume.stage),
+            sum(bands),
+            illumination.work + detection.work,
+        ),
         pixel_integrated=pixel_integrated,
         polarised=polarisation != "unpolarised",
         workers=workers,

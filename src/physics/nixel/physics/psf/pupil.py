@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Error of the amplitude that is allowed, relative to what all rays would add up to in phase. An intensity errs by
 # twice that, relative to a focus without aberrations: 1e-10 of the peak down to a peak of 4e-6 of such a focus.
 TOLERANCE = 1e-13
-_MOST_NODES = 1 << 15
+_MOST_NODES = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -126,13 +126,13 @@ def choose_pupil(
     Raises
     ------
     ValueError
-        If the phase varies by more than tens of thousands of radians.
+        If the phase varies by more than some ten thousand radians.
     """
     pieces = 2 if microscope.aperture(supercritical=supercritical) > microscope.sample_index else 1
     counts = [_estimate(microscope, particle_depth, radius, stage, piece) for piece in range(pieces)]
     radii = radius * np.array([0, 0.37, 1.0])
     positions = stage * np.array([-1, -0.43, 0, 1])
-    while True:
+    while sum(counts) <= _MOST_NODES:
         pupil = _pupil(microscope, particle_depth, counts)
         finer = _pupil(microscope, particle_depth, [count + count // 2 for count in counts])
         steepest = np.abs(pupil.aberration).max() + stage * np.abs(pupil.defocus).max()
@@ -144,11 +144,10 @@ def choose_pupil(
         if np.abs(found - expected).max() <= allowed * finer.weights.sum():
             return pupil
         counts = [count + count // 2 for count in counts]
-        if sum(counts) > _MOST_NODES:
-            raise ValueError(
-                "the phase over the pupil: expected at most some ten thousand radians, found more;"
-                f" particle_depth {particle_depth!r} m, radius {radius!r} m, stage {stage!r} m"
-            )
+    raise ValueError(
+        f"the phase over the pupil: expected one that {_MOST_NODES} nodes resolve, found a steeper one with"
+        f" particle_depth {particle_depth!r} m, radius up to {radius!r} m and stage up to {stage!r} m"
+    )
 
 
 def _rays(
@@ -248,9 +247,7 @@ def _pupil(microscope: Microscope, particle_depth: float, counts: list[int]) -> 
     return Pupil(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
-def _estimate(
-    microscope: Microscope, particle_depth: float, radius: float, stage: float, piece: int
-) -> int:
+def _estimate(microscope: Microscope, particle_depth: float, radius: float, stage: float, piece: int) -> int:
     """Nodes that resolve the phase: half its steepest slope in the angle of which Gauss nodes are equidistant.
 
     n nodes integrate cos(m phi), x = (1 - cos phi)/2, exactly up to m = 2n - 1. A phase of slope s has such
@@ -259,9 +256,12 @@ def _estimate(
     angle = np.linspace(0, math.pi, 1025)
     square, _, remainder, index = _rays(microscope, (1 - np.cos(angle)) / 2, piece)
     part = _layers(microscope, particle_depth, square, remainder, index)
-    slope = (
-        np.abs(np.diff(part["aberration"]))
-        + stage * np.abs(np.diff(part["defocus"]))
-        + microscope.wavenumber * radius * np.abs(np.diff(part["sine"]))
-    ).max() / angle[1]
-    return math.ceil(slope / 2 + 4 * slope ** (1 / 3) + 12)
+    slope = float(
+        (
+            np.abs(np.diff(part["aberration"]))
+            + stage * np.abs(np.diff(part["defocus"]))
+            + microscope.wavenumber * radius * np.abs(np.diff(part["sine"]))
+        ).max()
+        / angle[1]
+    )
+    return math.ceil(slope / 2 + 4 * math.cbrt(slope) + 12)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from nixel.physics.psf.volume import Samples, Volume
 
+    Compute = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
 # Doubles in one block of a Bessel matrix and of the amplitudes made of it: it stays in the processor's cache.
 _BLOCK = 1 << 19
 # Lagrange interpolation over so many points of a table with this phase of the band's edge between two of them: the
@@ -44,13 +46,17 @@ class Radial:
     compute : callable
         Takes radii in metres, (n,), and returns (components, planes, n): the mean over the angle and, for
         polarised light, the factor of cos(2 phi), phi from the x axis.
+    components, planes : int
+        How many of them there are.
     band : float
         Highest spatial frequency of the intensity, radians per metre.
     work : int
         Doubles that it needs for each radius.
     """
 
-    compute: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    compute: Compute
+    components: int
+    planes: int
     band: float
     work: int
 
@@ -65,31 +71,30 @@ class Radial:
 
         The blocks, and so the result, do not depend on the number of threads.
         """
-        nodes = _chebyshev_count(self.band * radii.max())
+        nodes = _chebyshev_count(self.band * float(radii.max()))
         if 1.5 * nodes < len(radii):
-            return _in_blocks(*_interpolant(self, float(radii.max()), nodes), radii, workers, progress)
-        return _in_blocks(self.compute, self.work, radii, workers, progress)
+            compute = _interpolant(self, float(radii.max()), nodes)
+            return self._in_blocks(
+                compute, nodes + 2 * self.components * self.planes, radii, workers, progress
+            )
+        return self._in_blocks(self.compute, self.work, radii, workers, progress)
 
+    def _in_blocks(
+        self,
+        compute: Compute,
+        work: int,
+        radii: NDArray[np.float64],
+        workers: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> NDArray[np.float64]:
+        length = max(16, _BLOCK // work)
+        values = np.empty((self.components, self.planes, len(radii)))
 
-def _in_blocks(
-    compute: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-    work: int,
-    radii: NDArray[np.float64],
-    workers: int,
-    progress: Callable[[int, int], None] | None,
-) -> NDArray[np.float64]:
-    length = max(16, _BLOCK // work)
-    # The first block tells how many components and planes there are.
-    first = compute(radii[:length])
-    values = np.empty((*first.shape[:2], len(radii)))
-    values[..., :length] = first
-    starts = range(length, len(radii), length)
+        def block(start: int) -> None:
+            values[..., start : start + length] = compute(radii[start : start + length])
 
-    def block(start: int) -> None:
-        values[..., start : start + length] = compute(radii[start : start + length])
-
-    run([partial(block, start) for start in starts], workers, progress)
-    return values
+        run([partial(block, start) for start in range(0, len(radii), length)], workers, progress)
+        return values
 
 
 def _chebyshev_count(phase: float) -> int:
@@ -98,22 +103,20 @@ def _chebyshev_count(phase: float) -> int:
     Its Chebyshev coefficients fall off as the Bessel functions J_m(phase) beyond m = phase, of which only even m
     count: by 1e-17 at phase + 11 phase^(1/3).
     """
-    return math.ceil((phase + 11 * phase ** (1 / 3)) / 2) + 8
+    return math.ceil((phase + 11 * math.cbrt(phase)) / 2) + 8
 
 
-def _interpolant(
-    radial: Radial, radius: float, count: int
-) -> tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], int]:
+def _interpolant(radial: Radial, radius: float, count: int) -> Compute:
     """Interpolate between Chebyshev nodes in r^2 (Berrut and Trefethen, SIAM Rev. 46 (2004) 501-517)."""
     angle = math.pi * np.arange(count) / (count - 1)
     nodes = (radius * np.cos(angle / 2)) ** 2
     weights = np.where(np.arange(count) % 2, -1.0, 1.0)
     weights[[0, -1]] /= 2
-    table = _in_blocks(radial.compute, radial.work, np.sqrt(nodes), 1, None)
-    components, planes, _ = table.shape
+    # Fewer radii than nodes: this is not interpolated itself.
+    table = radial(np.sqrt(nodes))
     # The last row becomes the sum of the weights, by which all others are divided.
     rows = np.concatenate([table.reshape(-1, count), np.ones((1, count))])
-    lowest = np.where(np.arange(components) == 0, 0, -np.inf)[:, None, None]
+    lowest = np.where(np.arange(radial.components) == 0, 0, -np.inf)[:, None, None]
     tiny = np.finfo(np.float64).tiny ** 0.5 * radius**2
 
     def compute(radii: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -124,11 +127,12 @@ def _interpolant(
         sums = rows @ matrix
         values = sums[:-1]
         values /= sums[-1]
-        values = values.reshape(components, planes, -1)
+        values = values.reshape(radial.components, radial.planes, -1)
         # An intensity is not negative; rounding knows nothing of that. The factor of cos(2 phi) may be.
-        return np.maximum(values, lowest, out=values)
+        clipped: NDArray[np.float64] = np.maximum(values, lowest, out=values)
+        return clipped
 
-    return compute, count + 2 * components * planes
+    return compute
 
 
 def intensity(parts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -174,7 +178,9 @@ def interpolation(
     lagrange[..., 1:] = before[..., :-1]
     lagrange[..., :-1] *= after[..., 1:]
     order = np.arange(_ORDER)
-    lagrange /= [(-1.0) ** (_ORDER - 1 - i) * math.factorial(i) * math.factorial(_ORDER - 1 - i) for i in order]
+    lagrange /= [
+        (-1.0) ** (_ORDER - 1 - i) * math.factorial(i) * math.factorial(_ORDER - 1 - i) for i in order
+    ]
     columns = np.abs(base[..., None].astype(np.int32) + (order + 1 - _ORDER // 2).astype(np.int32))
     rows = np.broadcast_to(np.arange(len(radii), dtype=np.int32)[:, None, None], columns.shape)
     entries = (lagrange * weights[..., None]).ravel(), (rows.ravel(), columns.ravel())
@@ -184,7 +190,7 @@ def interpolation(
 def table_radii(reach: float, band: float) -> NDArray[np.float64]:
     """Where a table lies that interpolates up to `reach` metres."""
     step = _PHASE / band
-    return np.arange(math.ceil((reach + margin(band)) / step) + 1) * step
+    return np.arange(math.ceil((reach + margin(band)) / step) + 1, dtype=np.float64) * step
 
 
 def reach(volume: Volume, *, pixel_integrated: bool) -> float:
@@ -254,7 +260,13 @@ def _gauss_count(phase: float) -> int:
     count, error = 1, phase**2 / 6
     while error > _PIXEL_ERROR:
         count += 1
-        error *= phase**2 * count**4 * 4 * (2 * count - 1) / ((2 * count + 1) * ((2 * count) * (2 * count - 1)) ** 3)
+        error *= (
+            phase**2
+            * count**4
+            * 4
+            * (2 * count - 1)
+            / ((2 * count + 1) * ((2 * count) * (2 * count - 1)) ** 3)
+        )
     return count
 
 
@@ -282,7 +294,8 @@ def _pixels(
         y, x = (
             point.reshape(len(samples.y[part]), -1)
             for point in np.broadcast_arrays(
-                samples.y[part, None, None] + (v[:, None] - 0.5) * dy, samples.x[part, None, None] + (u - 0.5) * dx
+                samples.y[part, None, None] + (v[:, None] - 0.5) * dy,
+                samples.x[part, None, None] + (u - 0.5) * dx,
             )
         )
         radii = np.hypot(y, x)
@@ -318,9 +331,11 @@ def disc_average(radial: Radial, radius: float, furthest_radius: float, *, worke
     phase = radial.band * radius
     # Over the disc's own polar coordinates: Gauss in the squared radius, equidistant in the angle. What they miss
     # falls off faster than exponentially once they resolve the band.
-    squares, ring_weights = gauss_legendre(math.ceil(phase / 4 + 3 * phase ** (1 / 3) + 8))
-    turns = math.ceil((phase + 8 * phase ** (1 / 3)) / 2 + 10)
-    across = 2 * radius * np.outer(np.sqrt(squares), np.cos(math.pi * (np.arange(turns) + 0.5) / turns)).ravel()
+    squares, ring_weights = gauss_legendre(math.ceil(phase / 4 + 3 * math.cbrt(phase) + 8))
+    turns = math.ceil((phase + 8 * math.cbrt(phase)) / 2 + 10)
+    across = (
+        2 * radius * np.outer(np.sqrt(squares), np.cos(math.pi * (np.arange(turns) + 0.5) / turns)).ravel()
+    )
     own = np.repeat(radius**2 * squares, turns)
     weights = np.repeat(ring_weights / turns, turns)
     table = radial(table_radii(furthest_radius + radius, radial.band), workers=workers)
@@ -336,4 +351,4 @@ def disc_average(radial: Radial, radius: float, furthest_radius: float, *, worke
             averages[start : start + length] = matrix @ column
         return averages.T[None]
 
-    return Radial(compute, radial.band, radial.work)
+    return Radial(compute, 1, radial.planes, radial.band, radial.work)

@@ -139,4 +139,4 @@ def scalar_radial(
         return intensity(parts @ bessel)[None]
 
     band = 2 * microscope.wavenumber * microscope.aperture(supercritical=supercritical)
-    return Radial(compute, band, len(transverse) + 3 * len(stage))
+    return Radial(compute, 1, len(stage), band, len(transverse) + 3 * len(stage))

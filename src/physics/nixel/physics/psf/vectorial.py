@@ -139,7 +139,8 @@ def vectorial_radial(
     )
     waves = pupil.waves(stage)
     parts = [
-        np.concatenate([wave.real, wave.imag]) for wave in (waves * factor for factor in transmission(microscope, pupil))
+        np.concatenate([wave.real, wave.imag])
+        for wave in (waves * factor for factor in transmission(microscope, pupil))
     ]
     transverse = microscope.wavenumber * pupil.sine
     sign = {"unpolarised": 0, "x": 1, "y": -1}[polarisation]
@@ -148,9 +149,9 @@ def vectorial_radial(
     def compute(radii: NDArray[np.float64]) -> NDArray[np.float64]:
         phase = np.outer(transverse, radii)
         j0, j1 = special.j0(phase), special.j1(phase)
-        # J2 by its recurrence; its relative error near zero does not matter beside J0.
-        np.divide(2 * j1, phase, out=phase, where=phase > 0)
-        fields = parts[0] @ j0, parts[1] @ j1, parts[2] @ (phase - j0 * (phase > 0))
+        # J2(x) = 2 J1(x)/x - J0(x); what cancels near zero does not matter beside J0.
+        j2 = np.divide(2 * j1, phase, out=np.ones_like(phase), where=phase > 0) - j0
+        fields = parts[0] @ j0, parts[1] @ j1, parts[2] @ j2
         result = np.empty((2 if sign else 1, planes, len(radii)))
         if sign:
             product = fields[0] * fields[2]
@@ -162,7 +163,7 @@ def vectorial_radial(
         return result
 
     band = 2 * microscope.wavenumber * microscope.aperture(supercritical=supercritical)
-    return Radial(compute, band, 4 * len(transverse) + 10 * planes)
+    return Radial(compute, 2 if sign else 1, planes, band, 4 * len(transverse) + 10 * planes)
 
 
 def transmission(microscope: Microscope, pupil: Pupil) -> tuple[NDArray[np.complex128], ...]:
@@ -185,7 +186,18 @@ def transmission(microscope: Microscope, pupil: Pupil) -> tuple[NDArray[np.compl
     w_i, w_g, w_s = pupil.immersion, pupil.coverslip, pupil.sample
     # From the immersion into the sample; reciprocity makes the same coefficients serve emission.
     t_s = 2 * w_i / (w_i + w_g) * 2 * w_g / (w_g + w_s)
-    t_p = 2 * n_i * n_g * w_i / (n_g**2 * w_i + n_i**2 * w_g) * 2 * n_g * n_s * w_g / (n_s**2 * w_g + n_g**2 * w_s)
+    t_p = (
+        2
+        * n_i
+        * n_g
+        * w_i
+        / (n_g**2 * w_i + n_i**2 * w_g)
+        * 2
+        * n_g
+        * n_s
+        * w_g
+        / (n_s**2 * w_g + n_g**2 * w_s)
+    )
     aplanatic = 1 / np.sqrt(w_i / n_i)
     return (
         aplanatic * (t_s + t_p * w_s / n_s),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
+
 @dataclass(frozen=True)
 class Volume:
     """Shape, spacing and dtype of a result, checked.
@@ -43,7 +44,7 @@ class Volume:
     def stage(self) -> NDArray[np.float64]:
         """Stage position of each plane, metres, symmetric about zero."""
         planes = self.shape[0]
-        return self.spacing[0] * (np.arange(planes) - (planes - 1) / 2)
+        return self.spacing[0] * (np.arange(planes, dtype=np.float64) - (planes - 1) / 2)
 
     @property
     def last_stage(self) -> float:
@@ -147,7 +148,9 @@ def distinct_samples(volume: Volume, *, by: str) -> Samples:
     return Samples(a[y, 0] * (dy / 2), b[0, x] * (dx / 2), index)
 
 
-def run(tasks: Sequence[Callable[[], None]], workers: int, progress: Callable[[int, int], None] | None) -> None:
+def run(
+    tasks: Sequence[Callable[[], None]], workers: int, progress: Callable[[int, int], None] | None
+) -> None:
     """Do independent tasks in so many threads, and tell of each that is done."""
 
     def ended(done: Iterable[None]) -> None:
