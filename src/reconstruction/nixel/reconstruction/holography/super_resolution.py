@@ -26,7 +26,7 @@ def super_resolve(
     shifts: NDArray[np.float64],
     *,
     factor: int = 2,
-    damping: float = 1e-3,
+    damping: float = 1e-2,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.floating[Any]]:
@@ -50,8 +50,8 @@ def super_resolve(
         How many times finer, 2 or more.
     damping
         Relative to the mean power of the equations: details that the pixels pass more weakly than this are
-        left out rather than amplified with their noise. About the inverse of the signal-to-noise ratio's
-        square.
+        left out rather than amplified with their noise. A fine pixel's own transfer has a zero at the finest
+        detail, so that below 1e-3 what happens at the frame's edge is amplified, too.
     workers
         Threads.
     progress
