@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from nixel.acquisition.formats.mdf import DatasetInfo
 
     Progress = Callable[[str, int, int], None]
@@ -118,14 +120,18 @@ def simulate(
             workers=workers,
             progress=lambda done, total: progress("calibration", done, total),
         )
-        spectra = np.concatenate([measured.measured, measured.background])
+        spectra = np.concatenate([measured.measured, measured.background]).astype(np.complex64, copy=False)
+        # Theirs are divided by the number of samples, those of the file are not.
+        unnormalised: NDArray[np.complexfloating[Any, Any]] = np.moveaxis(spectra, 0, -1)[None] * np.float32(
+            samples
+        )
         times = np.concatenate([measured.times, measured.background_times])
-        sample = (*asked.grid.spacing[::-1], asked.grid.thickness)[:3]
+        x, y, z = (*asked.grid.spacing[::-1], asked.grid.thickness)[:3]
+        sample = (x, y, z)
         calibration = write_calibration(
             folder / FILES[0],
             _setting(asked, samples, None),
-            # Theirs are divided by the number of samples, those of the file are not.
-            np.moveaxis(spectra, 0, -1)[None] * np.float32(samples),
+            unnormalised,
             asked.grid,
             frame_permutation=np.argsort(np.argsort(times)) + 1,
             delta_sample_size=sample,
@@ -135,7 +141,9 @@ def simulate(
             provenance=provenance,
         )
         fine = Grid(
-            tuple(math.ceil(count * _FINER) for count in asked.grid.shape), asked.grid.field_of_view, asked.grid.thickness
+            tuple(math.ceil(count * _FINER) for count in asked.grid.shape),
+            asked.grid.field_of_view,
+            asked.grid.thickness,
         )
         volts = signal(
             subject.rasterise(fine).ravel(),

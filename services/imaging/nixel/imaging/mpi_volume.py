@@ -178,7 +178,9 @@ def _solved(
 
 def frequencies(mdf: Mdf) -> NDArray[np.float64]:
     """Frequencies of the coefficients of a file's spectra, in Hz."""
-    return np.fft.rfftfreq(mdf.setting.samples, 1.0 / mdf.setting.base_frequency)
+    return np.asarray(
+        np.fft.rfftfreq(mdf.setting.samples, 1.0 / mdf.setting.base_frequency), dtype=np.float64
+    )
 
 
 def signal_to_noise_of(path: Path, progress: Progress) -> tuple[Mdf, NDArray[np.float64]]:

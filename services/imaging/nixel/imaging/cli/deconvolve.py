@@ -119,6 +119,8 @@ def _check(image: "Volume", psf: "Volume", image_path: Path, psf_path: Path) -> 
 def _deconvolved(
     image: "Volume", psf: "Volume", parameters: dict[str, Any], workers: int, report: Report
 ) -> "Volume":
+    from functools import partial
+
     import numpy as np
 
     from nixel.acquisition.formats.volumes import Volume
@@ -146,7 +148,7 @@ def _deconvolved(
                 parameters["iterations"],
                 acceleration=parameters["acceleration"],
                 regularisation=parameters["regularisation"],
-                progress=lambda done, total, stage=stage: report(stage, done, total),
+                progress=partial(report, stage),
                 **options,
             )
         )

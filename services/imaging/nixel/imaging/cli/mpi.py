@@ -12,7 +12,9 @@ from nixel.imaging.cli.typed import band, one_of
 from nixel.imaging.errors import UserError
 
 mpi = typer.Typer(
-    help="Simulate, look at a calibration, reconstruct a scan: from files to files.", no_args_is_help=True, add_completion=False
+    help="Simulate, look at a calibration, reconstruct a scan: from files to files.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 _METHODS = ("kaczmarz", "cgnr", "fista")
@@ -57,7 +59,14 @@ def reconstruct(
         raise UserError(f"--l1 and --total-variation are of --method fista, not of {method}; leave them out")
     check_out(out, scan, calibration)
     solving = Solving(
-        method, iterations, relative_lambda, l1, total_variation, snr_threshold, band("--band", frequencies), weighting
+        method,
+        iterations,
+        relative_lambda,
+        l1,
+        total_variation,
+        snr_threshold,
+        band("--band", frequencies),
+        weighting,
     )
     with progress("mpi") as report, computing(workers):
         solved = solve(scan, calibration, solving, workers, report)
@@ -113,7 +122,9 @@ def snr(
         except OSError as error:
             raise UserError(f"--out {out}: cannot be written: {error.strerror}") from error
     size = matrix.calibration.size if matrix.calibration is not None else ()
-    typer.echo(f"{' x '.join(map(str, size))} voxels, {ratios.shape[0]} channels, {ratios.shape[1]} frequencies")
+    typer.echo(
+        f"{' x '.join(map(str, size))} voxels, {ratios.shape[0]} channels, {ratios.shape[1]} frequencies"
+    )
     for threshold in (1, 3, 10, 100):
         typer.echo(f"ratio above {threshold:>3}: {int((ratios > threshold).sum()):>6} rows")
     order = np.argsort(ratios, axis=None)[::-1][:best]

@@ -18,7 +18,8 @@ def simulate(
         str, typer.Option("--shape", help="Planes, rows, columns of the calibration.", metavar="1x25x25")
     ] = "1x25x25",
     extent: Annotated[
-        str, typer.Option("--field-of-view", help="Along z, y, x; of one plane its thickness first.", metavar="…")
+        str,
+        typer.Option("--field-of-view", help="Along z, y, x; of one plane its thickness first.", metavar="…"),
     ] = "1mm,25mm,25mm",
     drive_field: Annotated[
         str, typer.Option(help="Amplitudes along x, y and, in space, z.", metavar="12mT,12mT")
@@ -63,9 +64,18 @@ def simulate(
     (base,) = quantities("--base-frequency", base_frequency, "Hz", 1)
     (deviation,) = quantities("--noise", noise, "V", 1)
     typed: dict[str, Any] = {
-        **{"phantom": subject, "shape": size, "field_of_view": extent, "drive_field": drive_field},
-        **{"dividers": dividers, "base_frequency": base_frequency, "gradient": gradient},
-        **{"core_diameter": core_diameter, "noise": noise, "averages": averages, "frames": frames, "seed": seed},
+        "phantom": subject,
+        "shape": size,
+        "field_of_view": extent,
+        "drive_field": drive_field,
+        "dividers": dividers,
+        "base_frequency": base_frequency,
+        "gradient": gradient,
+        "core_diameter": core_diameter,
+        "noise": noise,
+        "averages": averages,
+        "frames": frames,
+        "seed": seed,
     }
     with progress("mpi") as report, computing(workers):
         asked = Simulated(
@@ -79,10 +89,17 @@ def simulate(
             noise=deviation,
             seed=seed,
         )
-        provenance = {"parameters": typed, "software": software(), "system": running_system(), "simulated": True}
+        provenance = {
+            "parameters": typed,
+            "software": software(),
+            "system": running_system(),
+            "simulated": True,
+        }
         try:
             run(asked, out, provenance, workers, report)
         except OSError as error:
-            raise UserError(f"--out {out}: {error.strerror or error}; name a new or an empty folder") from error
+            raise UserError(
+                f"--out {out}: {error.strerror or error}; name a new or an empty folder"
+            ) from error
     for name in FILES:
         typer.echo(out / name)

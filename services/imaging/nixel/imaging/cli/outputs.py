@@ -1,6 +1,5 @@
 """What a command leaves: the volume, a picture of it and the record of what made it, side by side."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -82,7 +81,7 @@ def write_outputs(out: Path, volume: "Volume", record: Mapping[str, Any]) -> lis
     UserError
         If they cannot be written.
     """
-    from nixel.acquisition.formats.atomic import atomic_write
+    from nixel.acquisition.formats.atomic import atomic_write, content_sha256
     from nixel.acquisition.formats.images import write_png
     from nixel.acquisition.formats.volumes import write_volume
     from nixel.imaging.volume_picture import draw_volume
@@ -104,19 +103,10 @@ def write_outputs(out: Path, volume: "Volume", record: Mapping[str, Any]) -> lis
     return [out, picture, about]
 
 
-def content_sha256(path: Path) -> str:
-    """SHA-256 of a file; of a folder, that of its files' hashes and names as `sha256sum` lists them, sorted by name."""
-    from nixel.acquisition.formats.atomic import sha256_file
-
-    if not path.is_dir():
-        return sha256_file(path)
-    files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-    listed = "".join(f"{sha256_file(path / name)}  {name}\n" for name in files)
-    return hashlib.sha256(listed.encode()).hexdigest()
-
-
 def about_input(path: Path) -> dict[str, str]:
     """What a record says of an input."""
+    from nixel.acquisition.formats.atomic import content_sha256
+
     try:
         return {"name": path.name, "sha256": content_sha256(path)}
     except OSError as error:

@@ -66,5 +66,7 @@ def band(option: str, text: str) -> tuple[float, float]:
     low, colon, high = text.partition(":")
     found = (*quantities(option, low, "Hz", 1), *quantities(option, high, "Hz", 1)) if colon else ()
     if len(found) != 2 or not 0 <= found[0] < found[1]:
-        raise UserError(f'{option}: found "{text}"; expected the lower frequency first, such as "30kHz:1.25MHz"')
+        raise UserError(
+            f'{option}: found "{text}"; expected the lower frequency first, such as "30kHz:1.25MHz"'
+        )
     return found[0], found[1]
