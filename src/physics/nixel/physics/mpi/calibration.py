@@ -142,7 +142,7 @@ def calibrate(
     move_time: float = 0.1,
     exchange_time: float = 1.0,
     seed: int = 0,
-    dtype: DTypeLike = np.complex64,
+    dtype: DTypeLike = np.complex128,
     workers: int = 1,
     memory: int | None = None,
     progress: Progress | None = None,
