@@ -262,6 +262,7 @@ ARGUMENTS = (GRID.positions(), DRIVE, POINT, Particles())
         (lambda: system_matrix(*ARGUMENTS, frequencies=[[2, 5]]), "expected numbers of zero or more below"),
         (lambda: system_matrix(*ARGUMENTS, dtype=np.float32), "dtype: expected complex64 or complex128"),
         (lambda: system_matrix(*ARGUMENTS, out=np.zeros((2, 3), complex)), "out: expected complex values of"),
+        (lambda: system_matrix(np.zeros((0, 2)), *ARGUMENTS[1:]), r"positions: expected shape \(voxels, 2\)"),
         (lambda: system_matrix(*ARGUMENTS, memory=0), "memory: expected a positive number of bytes"),
         (lambda: system_matrix(*ARGUMENTS, workers=0), "workers: expected a number of threads"),
         (lambda: system_matrix(*ARGUMENTS, voxel_volume=0.0), "voxel_volume: expected a positive number"),
