@@ -129,7 +129,7 @@ def test_a_small_aperture_sees_the_airy_pattern():
 @pytest.mark.parametrize("supercritical", [False, True])
 def test_every_plane_has_the_same_energy(polarisation, supercritical):
     # The mean of a row and a column is the mean over the angle, for cos(2 phi) vanishes in it.
-    n = 12001
+    n = 8001
     found = sum(
         vectorial(
             shape, (1e-6, 2e-8, 2e-8), OIL, particle_depth=0.5e-6, polarisation=polarisation,
