@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from nixel.reconstruction.mpi.rows import RowSource
 
-# What a block may fill, so that its second reading comes from the second-level caches of two cores; at least so many
+# What a block may fill, so that its second reading comes from the caches next to the cores; at least so many
 # rows. Of many frames the arithmetic takes longer than the reading, and larger blocks are faster.
-_BLOCK_BYTES = 7 << 18
+_BLOCK_BYTES = 5 << 19
 _FEWEST = 16
 _LARGER = 4
 _MANY = 8
