@@ -125,7 +125,8 @@ def langevin_pair(xi: Array) -> tuple[Array, Array]:
     over_xi, curvature : array of float64, the shape of `xi`
         As `langevin_over_xi` and `langevin_curvature` give them.
     """
-    xi = np.asarray(xi, dtype=np.float64)
+    shape = np.shape(xi)
+    xi = np.atleast_1d(np.asarray(xi, dtype=np.float64))
     small = xi < _SERIES_BELOW
     inverse = 1.0 / np.where(small, 1.0, xi)
     decay = np.exp(-2.0 * xi)
@@ -138,4 +139,4 @@ def langevin_pair(xi: Array) -> tuple[Array, Array]:
         over_xi[small] = np.polynomial.polynomial.polyval(square, list(_series()))
         coefficients = [2 * n * c for n, c in enumerate(_series())][1:]
         curvature[small] = np.polynomial.polynomial.polyval(square, coefficients)
-    return over_xi, curvature
+    return over_xi.reshape(shape), curvature.reshape(shape)

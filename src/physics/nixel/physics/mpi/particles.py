@@ -24,7 +24,9 @@ class Particles:
     The number of particles is log-normal in the diameter. A particle counts by its iron, hence by its volume, and
     the distribution of volume is log-normal, too, with the same deviation and a median larger by exp(3 s^2)
     (Hatch and Choate, 1929). Gauss-Hermite quadrature over the logarithm of the diameter is exact, to rounding,
-    for the moments that susceptibility and saturation depend on.
+    for the moments that susceptibility and approach to saturation depend on; in between, 15 nodes keep the
+    magnetisation to 5e-13, 1.2e-7, 1.4e-5 and 1.6e-4 of itself at deviations of 0.1, 0.2, 0.3 and 0.4 (30 nodes: to
+    3.5e-6 at 0.4).
 
     The delay is Debye's: tau dM/dt + M = M_eq(B(t)). In the periodic steady state each Fourier coefficient of M,
     and of dM/dt, is the one in equilibrium times 1/(1 + i w tau). This is exact for the harmonics that sampling
