@@ -145,3 +145,27 @@ def search_distances(
                 "one depth of field: narrow the bounds"
             )
     return np.linspace(nearest, farthest, 3) if len(distances) < 4 else np.array([*distances[:-1], farthest])
+
+
+def diffraction_reach(
+    distance: float, *, wavelength: float, pixel_size: float, medium_index: float = 1.0
+) -> float:
+    """How far aside light of the finest detail that the pixels hold walks over `distance`.
+
+    Detail of period 2 pixel_size sends light to the angle arcsin(wavelength / (2 pixel_size medium_index)),
+    and to at most arcsin(0.95) where the pixels are finer than half the wavelength.
+
+    Parameters
+    ----------
+    distance, wavelength, pixel_size
+        Metres; the wavelength in vacuum.
+    medium_index
+        Refractive index of the medium.
+
+    Returns
+    -------
+    float
+        Metres.
+    """
+    sine = min(wavelength / (2 * pixel_size * medium_index), 0.95)
+    return distance * sine / math.sqrt(1 - sine * sine)
