@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
+BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
 PACKAGES := src/physics src/acquisition src/reconstruction services/safety services/update services/imaging
 SAFETY_PROOF := services/safety/tests/test_core_exhaustive.py services/safety/tests/test_core_stateful.py
@@ -9,7 +10,7 @@ WEB := services/imaging/web
 WEB_SOURCES := $(shell find $(WEB) -path $(WEB)/node_modules -prune -o -path $(WEB)/dist -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup page test measure-safety verify-safety mutants fuzz lint openapi lock clean
+.PHONY: help run setup page test bench measure-safety verify-safety mutants fuzz lint openapi lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -38,6 +39,19 @@ $(WEB)/dist/.ready: $(WEB_SOURCES)
 
 test: setup page $(VENV)/.ready-dev  ## every tier that can run here; ends with the list of those that could not
 	@$(BIN)/python tools/run-tests
+
+bench: $(BENCH_VENV)/.ready  ## ours beside its peers and floors: one table, bench/results.json, docs/performance.md (ONLY="psf mpi": those cases)
+	@status=0; $(BENCH_VENV)/bin/python bench/bench.py $(ONLY) || status=$$?; \
+	  [ $$status -gt 1 ] || $(BENCH_VENV)/bin/python bench/page.py; exit $$status
+
+# The peers, and ours, apart from .venv: what nixel needs must not depend on what it is compared with.
+$(BENCH_VENV)/.ready: requirements/runtime.lock requirements/bench.lock $(PACKAGES:%=%/pyproject.toml)
+	@tools/setup-venv $(PYTHON) $(BENCH_VENV) $(PACKAGES)
+	@echo "nixel: installing the peers"
+	@$(BENCH_VENV)/bin/python -m pip install --quiet --no-build-isolation --require-hashes -r requirements/bench.lock \
+	  || { echo "nixel: not all peers install here together, so they are tried one by one; the table says which are missing"; \
+	       tools/install-peers $(BENCH_VENV)/bin/python; }
+	@touch $@
 
 measure-safety: setup  ## the safety daemon's numbers, on a machine with nothing else to do (about an hour; JSON=FILE)
 	@$(BIN)/python bench/measure_safety.py all $(if $(JSON),--json $(JSON))
@@ -68,4 +82,4 @@ lock:  ## pin every dependency anew (needs uv)
 	@requirements/lock.sh --upgrade
 
 clean:  ## remove what can be made again (not the data)
-	rm -rf $(VENV) $(WEB)/node_modules $(WEB)/dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(BENCH_VENV) $(WEB)/node_modules $(WEB)/dist .mypy_cache .ruff_cache .pytest_cache

@@ -41,6 +41,8 @@ class Case:
         How many items (frames, iterations) one run handles: their rate is told, too.
     per_second_at_least : float, optional
         Bound of that rate.
+    threads : int
+        How many threads all of them may use; the runner sets the libraries' own limits to it before they load.
     note : str
         What a reader should know, such as why a bound is missed.
     """
@@ -59,4 +61,27 @@ class Case:
     extra_memory_at_most: float | None = None
     per_second: float | None = None
     per_second_at_least: float | None = None
+    threads: int = 1
     note: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that nothing could meet or miss."""
+        unknown = {*self.times_faster, *self.error_below} - {*self.peers}
+        missing = [
+            what
+            for what, wrong in (
+                ("a floor", self.at_most_floors is not None and self.floor is None),
+                ("an error", bool(self.error_at_most is not None or self.error_below) and self.error is None),
+                ("a number of items", self.per_second_at_least is not None and self.per_second is None),
+            )
+            if wrong
+        ]
+        if unknown or missing:
+            found = (
+                f"peers that are not there, {sorted(unknown)}"
+                if unknown
+                else f"{' and '.join(missing)} missing"
+            )
+            raise ValueError(f"{self.name}: expected what its bounds are about, found {found}")
+        if self.threads < 1:
+            raise ValueError(f"{self.name}: threads: expected 1 or more, found {self.threads}")

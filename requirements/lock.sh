@@ -17,3 +17,4 @@ common=(--universal --python-version 3.11 --generate-hashes --no-emit-index-url 
 "$uv" pip compile "${common[@]}" -c requirements/runtime.lock -c requirements/dev.lock -o requirements/fuzz.lock requirements/fuzz.in
 "$uv" pip compile "${common[@]}" -c requirements/runtime.lock -c requirements/dev.lock -o requirements/nix.lock requirements/nix.in
 "$uv" pip compile "${common[@]}" -c requirements/runtime.lock -c requirements/dev.lock -o requirements/torch.lock requirements/torch.in
+"$uv" pip compile "${common[@]}" -c requirements/runtime.lock -o requirements/bench.lock requirements/bench.in

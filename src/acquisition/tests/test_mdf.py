@@ -471,3 +471,30 @@ def test_provenance_is_json_in_the_file(tmp_path):
     info, _ = measurement(tmp_path / "m.mdf")
     with h5py.File(info.path, "r") as file:
         assert json.loads(file["/_nixel/provenance"].asstr()[()]) == PROVENANCE
+
+
+def test_a_volume_is_written_with_x_fastest_and_comes_back(tmp_path):
+    grid = Grid((2, 3, 4), (2e-3, 6e-3, 12e-3))
+    rng = np.random.default_rng(3)
+    spectra = (rng.normal(size=(1, C, K, 25)) + 1j * rng.normal(size=(1, C, K, 25))).astype(np.complex64)
+    write_calibration(
+        tmp_path / "matrix.mdf",
+        setting(conversion=None),
+        spectra,
+        grid,
+        frame_permutation=np.arange(1, 26),
+        delta_sample_size=(1e-3, 2e-3, 3e-3),
+        snr=None,
+        provenance=PROVENANCE,
+    )
+    with h5py.File(tmp_path / "matrix.mdf") as file:
+        assert file["/calibration/size"][:].tolist() == [4, 3, 2]
+        np.testing.assert_allclose(file["/calibration/fieldOfView"], [12e-3, 6e-3, 2e-3])
+        # Voxel 1 is the next along x, voxel 4 along y, voxel 12 along z.
+        steps = file["/calibration/positions"][[1, 4, 12]] - file["/calibration/positions"][0]
+        np.testing.assert_allclose(steps, np.diag([3e-3, 2e-3, 1e-3]), atol=1e-15)
+        assert file["/measurement/isBackgroundFrame"][:].tolist() == [0] * 24 + [1]
+    assert read_mdf(tmp_path / "matrix.mdf").calibration.size == (4, 3, 2)
+    images = np.arange(48, dtype=np.float32).reshape(2, 2, 3, 4)
+    write_reconstruction(tmp_path / "image.mdf", setting(), images, grid, provenance=PROVENANCE)
+    np.testing.assert_array_equal(read_mdf(tmp_path / "image.mdf").reconstruction.images(), images)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nixel.acquisition.formats.atomic import atomic_folder, atomic_write
-from nixel.acquisition.formats.images import ImageFileError, read_image, write_png
-from nixel.acquisition.formats.ome_tiff import write_ome_tiff
 from nixel.imaging.errors import UserError
-from nixel.imaging.hologram_picture import draw_picture
 from nixel.imaging.provenance import running_system, software
 from nixel.reconstruction.holography import (
     AutofocusResult,
@@ -24,38 +18,28 @@ from nixel.reconstruction.holography import (
     correct,
     depth_of_field,
     find_brightest,
+    reconstruct_multi_height,
+    reconstruct_single,
     search_distances,
+    unwrap_phase,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from nixel.imaging.hologram_files import Frame
+
     Progress = Callable[[str, int, int], None]
 
-FILES = ("amplitude.ome.tiff", "phase.ome.tiff", "picture.png", "record.json")
+METHODS = {
+    "back-propagation": "band-limited angular spectrum; the twin image is not suppressed",
+    "projections": "accelerated projections on what a sample can be, which suppress the twin image",
+    "total-variation": "FISTA with the total variation of the field, which suppresses the twin image",
+    "multi-height": "accelerated projections on the amplitudes of all heights, which leave no twin image",
+}
 _BRIGHTEST_WITHIN = 8  # depths of field on either side of the distance
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A recorded frame and where it came from.
-
-    Attributes
-    ----------
-    name
-        File name without its folders: the same frame gives the same record wherever it lies.
-    sha256
-        Of the file, hexadecimal.
-    counts
-        (y, x), dtype as in the file.
-    """
-
-    name: str
-    sha256: str
-    counts: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -72,6 +56,18 @@ class HologramParameters:
         From the sample to the recorded plane, metres; None: to be found.
     distance_range
         Nearest and farthest distance to look at, metres; None: what the geometry allows (`search_distances`).
+    heights
+        Distances of further holograms of the same sample, metres; `distance` must be given then.
+    method
+        One of `METHODS`: how the twin image is treated.
+    sample, regularisation
+        As of `reconstruct_single`.
+    iterations
+        None: the method's default.
+    unwrap
+        Whether jumps are taken out of the phase.
+    memory
+        Bytes to work in, or None; not of back-propagation.
     """
 
     pixel_size: float
@@ -79,6 +75,13 @@ class HologramParameters:
     medium_index: float
     distance: float | None = None
     distance_range: tuple[float, float] | None = None
+    heights: tuple[float, ...] = ()
+    method: str = "back-propagation"
+    sample: str = "any"
+    iterations: int | None = None
+    regularisation: float = 0.02
+    unwrap: bool = False
+    memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,8 @@ class HologramResult:
 
     Attributes
     ----------
+    phase
+        (y, x), rad; unwrapped if that was asked for.
     field
         Complex field at the sample, (y, x), in units of the illuminating wave.
     distance
@@ -100,38 +105,11 @@ class HologramResult:
     """
 
     field: NDArray[np.complexfloating[Any, Any]]
+    phase: NDArray[np.floating[Any]]
     distance: float
     focus: AutofocusResult | None
     brightest: BrightestPoint
     record: dict[str, Any]
-
-
-def read_frame(path: Path) -> Frame:
-    """Read a grey frame and hash its file.
-
-    Parameters
-    ----------
-    path
-        An image file.
-
-    Returns
-    -------
-    Frame
-
-    Raises
-    ------
-    UserError
-        If it is not a readable grey image.
-    """
-    try:
-        counts = read_image(path, grey=True)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except ImageFileError as error:
-        raise UserError(str(error)) from error
-    except OSError as error:
-        raise UserError(f"{path}: the file cannot be read: {error.strerror}") from error
-    return Frame(path.name, digest, counts)
 
 
 def reconstruct_hologram(
@@ -140,6 +118,8 @@ def reconstruct_hologram(
     dark: Frame | None,
     parameters: HologramParameters,
     *,
+    others: Sequence[Frame] = (),
+    workers: int = 1,
     progress: Progress | None = None,
 ) -> HologramResult:
     """Correct a hologram, find its distance, and compute the field at the sample.
@@ -153,6 +133,10 @@ def reconstruct_hologram(
         Frames of one shape; None for no dark frame.
     parameters
         See there.
+    others
+        Frames at `parameters.heights`.
+    workers
+        Threads, of which the result does not depend.
     progress
         Called with (what is being done, steps done, steps in all).
 
@@ -165,7 +149,7 @@ def reconstruct_hologram(
     UserError
         If the frames do not fit together, a parameter is out of its range, or nothing comes into focus.
     """
-    _check_shapes(hologram, background, dark)
+    _check_shapes(hologram, background, dark, *others)
     shape = hologram.counts.shape
     _check_parameters(parameters, shape)
     optics: dict[str, float] = {
@@ -195,60 +179,23 @@ def reconstruct_hologram(
             progress=lambda done, total: notify("finding the brightest point", done, total),
             **optics,
         )
-        field = back_propagate(contrast, distance, **optics)
+        contrasts = [contrast]
+        contrasts += [
+            correct(other.counts, background.counts, None if dark is None else dark.counts)
+            for other in others
+        ]
+        field = _field(contrasts, distance, parameters, optics, workers, notify)
+        phase = np.angle(field)
+        if parameters.unwrap:
+            phase = unwrap_phase(
+                phase,
+                workers=workers,
+                progress=lambda done, total: notify("unwrapping the phase", done, total),
+            )
     except ValueError as error:
         raise UserError(f"{hologram.name}: {error}") from error
-    record = _record(hologram, background, dark, parameters, distance, focus, brightest)
-    return HologramResult(field, distance, focus, brightest, record)
-
-
-def write_result(result: HologramResult, out: Path) -> None:
-    """Write amplitude, phase, picture and record into a folder, all of them or nothing.
-
-    Parameters
-    ----------
-    result
-        From `reconstruct_hologram`.
-    out
-        The folder; it must not exist, be empty, or hold an earlier result of this function, which is
-        replaced.
-
-    Raises
-    ------
-    UserError
-        If the folder cannot be written or holds anything else.
-    """
-    record = result.record
-    pixel_size = record["parameters"]["pixel_size"]["value"]
-    creator = f"nixel {record['software']['versions']['nixel-imaging']}"
-    about = f"{record['inputs']['hologram']['name']}, {result.distance * 1e6:.2f} µm from the recorded plane"
-    try:
-        with atomic_folder(out, replaceable=FILES) as folder:
-            for name, channel, values in (
-                (FILES[0], "Amplitude", np.abs(result.field)),
-                (FILES[1], "Phase", np.angle(result.field)),
-            ):
-                write_ome_tiff(
-                    folder / name,
-                    values.astype(np.float32),
-                    pixel_size,
-                    [channel],
-                    description=f"{channel} of {about}",
-                    creator=creator,
-                )
-            picture = draw_picture(result.field, pixel_size, (result.brightest.y, result.brightest.x))
-            write_png(folder / FILES[2], picture, texts={"Title": about, "Software": creator})
-            outputs = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES[:3]}
-            with atomic_write(folder / FILES[3]) as temporary:
-                whole = record | {"outputs": outputs}
-                temporary.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except FileExistsError as error:
-        raise UserError(f"--out {out}: {error}; name a new or an empty folder") from error
-    except OSError as error:
-        raise UserError(
-            f"--out {out}: the folder cannot be written: {error.strerror or error}; name a folder whose "
-            "parent exists and that you may write to"
-        ) from error
+    record = _record(hologram, background, dark, others, parameters, distance, focus, brightest)
+    return HologramResult(field, phase, distance, focus, brightest, record)
 
 
 def farthest_distance(shape: tuple[int, int], parameters: HologramParameters) -> float:
@@ -271,9 +218,48 @@ def farthest_distance(shape: tuple[int, int], parameters: HologramParameters) ->
     return width**2 * parameters.medium_index / (8 * parameters.wavelength)
 
 
-def _check_shapes(hologram: Frame, background: Frame, dark: Frame | None) -> None:
+def _field(
+    contrasts: list[NDArray[np.floating[Any]]],
+    distance: float,
+    parameters: HologramParameters,
+    optics: dict[str, float],
+    workers: int,
+    notify: Progress,
+) -> NDArray[np.complexfloating[Any, Any]]:
+    """Field at the sample, by the method that is asked for."""
+    if parameters.method == "back-propagation":
+        return back_propagate(contrasts[0], distance, **optics)
+    options: dict[str, Any] = {
+        **optics,
+        "memory": parameters.memory,
+        "workers": workers,
+        "progress": lambda done, total: notify("reconstructing", done, total),
+        **({} if parameters.iterations is None else {"iterations": parameters.iterations}),
+    }
+    if parameters.method == "multi-height":
+        return np.asarray(
+            reconstruct_multi_height(np.stack(contrasts), (distance, *parameters.heights), **options)
+        )
+    return np.asarray(
+        reconstruct_single(
+            contrasts[0],
+            distance,
+            method="projections" if parameters.method == "projections" else "total_variation",
+            sample=parameters.sample,  # type: ignore[arg-type]
+            regularisation=parameters.regularisation,
+            **options,
+        )
+    )
+
+
+def _check_shapes(hologram: Frame, background: Frame, dark: Frame | None, *others: Frame) -> None:
     rows, columns = hologram.counts.shape
-    for what, frame in (("background", background), ("dark frame", dark)):
+    named = (
+        ("background", background),
+        ("dark frame", dark),
+        *(("frame at another height", other) for other in others),
+    )
+    for what, frame in named:
         if frame is not None and frame.counts.shape != (rows, columns):
             found = f"{frame.counts.shape[0]} x {frame.counts.shape[1]}"
             raise UserError(
@@ -294,6 +280,7 @@ def _check_parameters(parameters: HologramParameters, shape: tuple[int, int]) ->
         )
     limit = farthest_distance(shape, parameters)
     asked = (parameters.distance,) if parameters.distance is not None else parameters.distance_range or ()
+    asked = (*asked, *parameters.heights)
     for distance in asked:
         if not (math.isfinite(distance) and distance > 0):
             raise UserError(
@@ -314,6 +301,7 @@ def _record(
     hologram: Frame,
     background: Frame,
     dark: Frame | None,
+    others: Sequence[Frame],
     parameters: HologramParameters,
     distance: float,
     focus: AutofocusResult | None,
@@ -332,6 +320,8 @@ def _record(
     inputs = {"hologram": about(hologram), "background": about(background)}
     if dark is not None:
         inputs["dark"] = about(dark)
+    for number, other in enumerate(others, 2):
+        inputs[f"hologram {number}"] = about(other)
     found: dict[str, Any] = {"value": distance, "uncertainty": None, "unit": "m", "source": "given"}
     if focus is not None:
         found |= {
@@ -350,7 +340,7 @@ def _record(
         "simulated": False,
         "method": {
             "correction": "(hologram - dark) / (background - dark), divided by its mean",
-            "propagation": "band-limited angular spectrum; the twin image is not suppressed",
+            "propagation": METHODS[parameters.method],
             "autofocus": "concentration of the complex gradient, <|g|^4> / <|g|^2>^2",
             "brightest_point": f"within {_BRIGHTEST_WITHIN} depths of field of the distance",
         },
@@ -361,6 +351,7 @@ def _record(
             "medium_index": {"value": parameters.medium_index, "unit": "1"},
             "distance": {"value": parameters.distance or "auto", "unit": "m"},
             "distance_range": {"value": None if asked is None else list(asked), "unit": "m"},
+            **_method_parameters(parameters),
         },
         "distance": found,
         "brightest_point": {
@@ -373,3 +364,17 @@ def _record(
             "intensity": brightest.intensity,
         },
     }
+
+
+def _method_parameters(parameters: HologramParameters) -> dict[str, Any]:
+    """What a record says of the method, besides what every method has."""
+    said: dict[str, Any] = {"method": parameters.method, "unwrap": parameters.unwrap}
+    if parameters.method != "back-propagation":
+        said |= {"iterations": parameters.iterations or "default", "memory": parameters.memory}
+    if parameters.method == "multi-height":
+        said |= {"heights": {"value": list(parameters.heights), "unit": "m"}}
+    elif parameters.method != "back-propagation":
+        said |= {"sample": parameters.sample}
+    if parameters.method == "total-variation":
+        said |= {"regularisation": parameters.regularisation}
+    return said

@@ -41,7 +41,7 @@ class Reconstructed:
         return hashlib.sha256(header + np.ascontiguousarray(self.pixels).tobytes()).hexdigest()
 
 
-def _corrected(mdf: Mdf) -> tuple[NDArray[Any], NDArray[Any]]:
+def corrected(mdf: Mdf) -> tuple[NDArray[Any], NDArray[Any]]:
     """Background-corrected foreground spectra and all background frames, in the order of time.
 
     Both have the shape (frames, channels, frequencies).
@@ -88,16 +88,10 @@ def reconstruct(measurement: Path, calibration: Path, parameters: Reconstruction
     scan, matrix = read_mdf(measurement), read_mdf(calibration)
     if matrix.calibration is None:
         raise MdfError(f"{calibration}: expected a calibration, found a {matrix.kind}")
-    for name in ("base_frequency", "dividers", "drive_field", "gradient", "samples", "channels"):
-        ours, theirs = getattr(scan.setting, name), getattr(matrix.setting, name)
-        if ours != theirs:
-            raise UserError(
-                f"{measurement} and {calibration} do not belong together: expected the calibration's {name} to be "
-                f"{ours}, found {theirs}. Calibrate with the settings of the scan."
-            )
+    check_together(scan, matrix)
     with threadpool_limits(1):
-        system, background = _corrected(matrix)
-        measured, _ = _corrected(scan)
+        system, background = corrected(matrix)
+        measured, _ = corrected(scan)
         frequencies = np.fft.rfftfreq(scan.setting.samples, 1.0 / scan.setting.base_frequency)
         try:
             prepared = SystemMatrixReconstruction.prepare(
@@ -112,12 +106,23 @@ def reconstruct(measurement: Path, calibration: Path, parameters: Reconstruction
             raise UserError(f"{calibration}: {error}") from error
         relative = prepared.apply(measured, parameters.iterations)
     grid = matrix.calibration.grid
-    pixels = relative * _iron_per_voxel(matrix, grid)
+    pixels = relative * iron_per_voxel(matrix, grid.voxel_volume)
     images = np.ascontiguousarray(pixels.reshape(len(pixels), *grid.shape), dtype=np.float32)
     return Reconstructed(images, grid, scan)
 
 
-def _iron_per_voxel(matrix: Mdf, grid: Grid) -> float:
+def check_together(scan: Mdf, matrix: Mdf) -> None:
+    """Refuse a calibration that was taken with other settings than the scan."""
+    for name in ("base_frequency", "dividers", "drive_field", "gradient", "samples", "channels"):
+        ours, theirs = getattr(scan.setting, name), getattr(matrix.setting, name)
+        if ours != theirs:
+            raise UserError(
+                f"{scan.path} and {matrix.path} do not belong together: expected the calibration's {name} to be "
+                f"{ours}, found {theirs}. Calibrate with the settings of the scan."
+            )
+
+
+def iron_per_voxel(matrix: Mdf, voxel_volume: float) -> float:
     """Concentration in mol/m^3 of a voxel that holds as much iron as the calibration sample."""
     assert matrix.calibration is not None
     tracer, delta = matrix.labels.tracer, matrix.calibration.delta_sample_size
@@ -127,4 +132,4 @@ def _iron_per_voxel(matrix: Mdf, grid: Grid) -> float:
             f"{matrix.path}: expected the concentration and size of the calibration sample, found none: without them "
             "a picture has no unit."
         )
-    return tracer.concentration * 1e3 * math.prod(delta) / grid.voxel_volume
+    return tracer.concentration * 1e3 * math.prod(delta) / voxel_volume

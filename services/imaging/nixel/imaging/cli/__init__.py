@@ -10,9 +10,12 @@ from typing import Annotated
 import typer
 
 from nixel.imaging.cli.data import datasets, pictures, reproduce, runs
+from nixel.imaging.cli.deconvolve import deconvolve
 from nixel.imaging.cli.demo import demo
 from nixel.imaging.cli.hologram import hologram
 from nixel.imaging.cli.instruments import instruments
+from nixel.imaging.cli.mpi import mpi
+from nixel.imaging.cli.psf import psf
 from nixel.imaging.cli.scan import scan
 from nixel.imaging.cli.serve import openapi, serve
 from nixel.imaging.cli.simulate import simulate
@@ -25,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-_START, _LOOK, _CARE = "To begin", "Scans and pictures", "The instrument"
+_START, _LOOK, _COMPUTE, _CARE = "To begin", "Scans and pictures", "From files to files", "The instrument"
 
 
 def _hand_over(module: str, context: typer.Context) -> None:
@@ -67,11 +70,14 @@ def _options(
 
 app.command(rich_help_panel=_START)(demo)
 app.command(rich_help_panel=_LOOK)(scan)
-app.command(rich_help_panel=_LOOK)(hologram)
 app.command(rich_help_panel=_LOOK)(runs)
 app.command(rich_help_panel=_LOOK)(datasets)
 app.command(rich_help_panel=_LOOK)(pictures)
 app.command(rich_help_panel=_LOOK)(reproduce)
+app.command(rich_help_panel=_COMPUTE)(hologram)
+app.command(rich_help_panel=_COMPUTE)(psf)
+app.command(rich_help_panel=_COMPUTE)(deconvolve)
+app.add_typer(mpi, name="mpi", rich_help_panel=_COMPUTE)
 app.command(rich_help_panel=_CARE)(instruments)
 for handed_over in (safety, support):
     app.command(

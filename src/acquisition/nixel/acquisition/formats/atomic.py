@@ -175,3 +175,19 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
     """
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file; of a folder, that of its files' hashes and names as `sha256sum` lists them, sorted by name.
+
+    Raises
+    ------
+    OSError
+        If something cannot be read.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return sha256_file(path)
+    files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    listed = "".join(f"{sha256_file(path / name)}  {name}\n" for name in files)
+    return hashlib.sha256(listed.encode()).hexdigest()

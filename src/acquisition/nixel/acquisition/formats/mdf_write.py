@@ -123,20 +123,19 @@ def write_calibration(
     MdfError
         As `write_measurement`.
     """
-    ny, nx = grid.shape
     if spectra.ndim != 4 or spectra.dtype not in (np.complex64, np.complex128):
         raise MdfError(f"spectra: expected complex (J, C, K, N), found {spectra.dtype} {spectra.shape}")
     periods, _, frequencies, frames = spectra.shape
     _expect("spectra", spectra.shape[1:3], (setting.channels, setting.samples // 2 + 1))
     if setting.conversion is not None:
         raise MdfError("setting.conversion: expected None, because spectra are of volts, found factors")
-    if frames < nx * ny:
-        raise MdfError(f"spectra: expected a frame for each of {nx * ny} voxels, found {frames}")
+    if frames < grid.voxels:
+        raise MdfError(f"spectra: expected a frame for each of {grid.voxels} voxels, found {frames}")
     if sorted(frame_permutation) != list(range(1, frames + 1)):
         raise MdfError(f"frame_permutation: expected each of 1 to {frames} once")
     fields = _common(setting, labels or Labels(), frames=frames, periods=periods)
     fields |= _stage(
-        np.arange(frames) >= nx * ny, fourier=True, fast_frames=True, permutation=frame_permutation
+        np.arange(frames) >= grid.voxels, fourier=True, fast_frames=True, permutation=frame_permutation
     )
     fields[_DATA] = np.ascontiguousarray(spectra)
     fields |= _grid("/calibration", grid) | {
@@ -166,7 +165,7 @@ def write_reconstruction(
     path : str or Path
     setting : Setting
         Of the measurement that they were computed from.
-    images : array of float32 or float64, shape (Q, ny, nx)
+    images : array of float32 or float64, shape (Q, ny, nx), or (Q, nz, ny, nx) of a volume
     grid : Grid
         Of the pictures.
     labels, provenance, extras
@@ -181,9 +180,9 @@ def write_reconstruction(
     MdfError
         As `write_measurement`.
     """
-    if images.ndim != 3 or images.dtype not in (np.float32, np.float64):
+    if images.ndim not in (3, 4) or images.dtype not in (np.float32, np.float64):
         raise MdfError(
-            f"images: expected float32 or float64 (Q, ny, nx), found {images.dtype} {images.shape}"
+            f"images: expected float32 or float64 (Q, ny, nx) or (Q, nz, ny, nx), found {images.dtype} {images.shape}"
         )
     _expect("images", images.shape[1:], grid.shape)
     data = np.ascontiguousarray(images).reshape(len(images), -1, 1)
@@ -288,14 +287,15 @@ def _stage(
 
 
 def _grid(group: str, grid: Grid) -> Fields:
-    (ny, nx), (fy, fx) = grid.shape, grid.field_of_view
+    # In the file x comes first, and a plane is a volume of one.
+    size, extent = [*grid.shape[::-1], 1][:3], [*grid.field_of_view[::-1], grid.thickness][:3]
     flat = grid.positions()
     return {
-        f"{group}/fieldOfView": np.array([fx, fy, grid.thickness]),
+        f"{group}/fieldOfView": np.array(extent),
         f"{group}/fieldOfViewCenter": np.zeros(3),
         f"{group}/order": "xyz",
-        f"{group}/positions": np.column_stack([flat, np.zeros(len(flat))]),
-        f"{group}/size": np.array([nx, ny, 1], dtype=np.int64),
+        f"{group}/positions": flat if flat.shape[1] == 3 else np.column_stack([flat, np.zeros(len(flat))]),
+        f"{group}/size": np.array(size, dtype=np.int64),
     }
 
 

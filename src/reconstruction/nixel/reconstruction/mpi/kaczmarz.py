@@ -1,12 +1,25 @@
 """The regularised Kaczmarz method, a block of rows at a time."""
 
-from typing import Any
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
+from typing import TYPE_CHECKING
 
-Complex = NDArray[np.complexfloating[Any, Any]]
+from nixel.physics.arrays import Array, as_array, check_workers
+from nixel.reconstruction.mpi.measured import (
+    check_constraints,
+    check_iterations,
+    check_relative_lambda,
+    checked_columns,
+    checked_start,
+    finished,
+)
+from nixel.reconstruction.mpi.row_action import RowAction
+from nixel.reconstruction.mpi.threads import linear_algebra_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nixel.reconstruction.mpi.rows import RowSource
 
 
 class Kaczmarz:
@@ -16,105 +29,110 @@ class Kaczmarz:
     v_k += sqrt(lambda) beta, with lambda = relative_lambda ||A||_F^2 / N. The rows of a block are taken together:
     a_k.x after the steps before it in the block is a_k.x_0 + sum_j (a_k.conj(a_j)) beta_j, so that the steps are
     the solution of one triangular system. The iterates are those of the plain row action; the matrix is read at
-    memory bandwidth.
+    memory bandwidth. The triangle's inverse, scaled by the root of its diagonal on both sides, has a norm of two at
+    most, whatever the matrix: blocks lose no precision.
 
     Parameters
     ----------
-    matrix : array of complex, shape (rows, voxels)
-        Its precision (complex64 or complex128) is that of the computation.
+    matrix : RowSource of complex, shape (rows, voxels)
+        Its precision (complex64 or complex128) is that of the computation. An array in memory (NumPy's, PyTorch's,
+        CuPy's) is kept, not copied, where it is C-ordered, and must not be changed. Of a numpy.memmap, an
+        h5py.Dataset or `SelectedRows` of one, two blocks at a time are in memory, each read ahead of its use.
     relative_lambda : float
         Regularisation relative to the mean energy of a column; zero for none.
-    block : int
-        Rows taken together.
+    block : int, optional
+        Rows taken together; by default as many as stay in a processor's cache.
+    workers : int
+        Threads of the preparation.
+    progress : callable, optional
+        Called with (blocks prepared, blocks in all).
+
+    Attributes
+    ----------
+    regularisation : float
+        lambda, in the unit of the matrix squared.
 
     Raises
     ------
     ValueError
-        If the matrix is not complex and two-dimensional, holds a value that is not finite or is empty, or
-        relative_lambda is negative.
+        If the matrix is not complex and two-dimensional, holds a value that is not finite or is empty,
+        relative_lambda is negative, or block or workers is below one.
 
     References
     ----------
     Dax, SIAM J. Numer. Anal. 30 (1993) 1; Knopp et al., Phys. Med. Biol. 55 (2010) 1577.
     """
 
-    def __init__(self, matrix: Complex, relative_lambda: float, *, block: int = 64) -> None:
-        matrix = np.asarray(matrix)
-        if matrix.ndim != 2 or not np.iscomplexobj(matrix) or matrix.size == 0:
-            raise ValueError(
-                f"matrix: expected complex values of shape (rows, voxels), found {matrix.dtype} {matrix.shape}"
-            )
-        if not np.isfinite(matrix).all():
-            raise ValueError("matrix: expected finite values, found NaN or infinity")
-        if not (np.isfinite(relative_lambda) and relative_lambda >= 0):
-            raise ValueError(f"relative_lambda: expected zero or more, found {relative_lambda!r}")
-        if block < 1:
-            raise ValueError(f"block: expected at least one row, found {block!r}")
-        energy = np.einsum("kn,kn->k", matrix, matrix.conj(), dtype=np.complex128).real
-        self.regularisation = float(relative_lambda * energy.sum() / matrix.shape[1])
-        # A row without energy carries no information and, unregularised, would divide by zero.
-        keep = energy + self.regularisation > 0
-        self._rows = np.flatnonzero(keep)
-        self._matrix = np.ascontiguousarray(matrix[keep])
-        self._shape = matrix.shape
-        self._blocks: list[tuple[slice, Complex]] = []
-        for start in range(0, len(self._matrix), block):
-            part = slice(start, min(start + block, len(self._matrix)))
-            rows = self._matrix[part]
-            triangle = np.tril(rows @ rows.conj().T, -1)
-            triangle[np.diag_indices(len(triangle))] = energy[keep][part] + self.regularisation
-            identity = np.eye(len(triangle), dtype=self._matrix.dtype)
-            inverse = solve_triangular(triangle.astype(np.complex128), identity, lower=True)
-            self._blocks.append((part, inverse.astype(self._matrix.dtype)))
+    def __init__(
+        self,
+        matrix: RowSource,
+        relative_lambda: float,
+        *,
+        block: int | None = None,
+        workers: int = 1,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        check_relative_lambda(relative_lambda)
+        with linear_algebra_threads(workers):
+            self._action = RowAction(matrix, block, progress=progress)
+            self.regularisation = float(relative_lambda * self._action.energy.sum() / self._action.shape[1])
+            self._action.regularise(self.regularisation)
 
     def solve(
-        self, u: Complex, iterations: int, *, real: bool = True, non_negative: bool = True
-    ) -> NDArray[np.inexact[Any]]:
-        """Sweep over all rows `iterations` times, from zero.
+        self,
+        u: Array,
+        iterations: int,
+        *,
+        real: bool = True,
+        non_negative: bool = True,
+        workers: int = 1,
+        start: Array | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Array:
+        """Sweep over all rows `iterations` times.
 
         Parameters
         ----------
         u : array of complex, shape (rows,) or (rows, frames)
+            Of the matrix' library; NumPy's for a matrix in a file.
         iterations : int
             Sweeps; zero returns the start.
         real, non_negative : bool
             Project on the real, on the non-negative numbers after each sweep.
+        workers : int
+            Threads. Several frames in memory are shared out among them; else they share each product, which takes an
+            otherwise idle machine. The last bits depend on them.
+        start : array, shape (voxels,) or (voxels, frames), optional
+            Where to begin; by default at zero. The v_k always begin at zero.
+        progress : callable, optional
+            Called with (sweeps done, sweeps in all).
 
         Returns
         -------
         array, shape (voxels,) or (voxels, frames)
-            Real if `real`, in the matrix' precision.
+            Real if `real`, in the matrix' precision, in the unit of u over that of the matrix.
 
         Raises
         ------
         ValueError
-            If u does not fit the matrix or is not finite, iterations is negative, or non_negative is asked for
-            without real.
+            If u or start does not fit the matrix or is not finite, iterations is negative, workers is below one, or
+            non_negative is asked for without real.
         """
-        u = np.asarray(u)
-        if u.ndim not in (1, 2) or u.shape[0] != self._shape[0]:
-            raise ValueError(
-                f"u: expected shape ({self._shape[0]},) or ({self._shape[0]}, frames), found {u.shape}"
-            )
-        if not np.isfinite(u).all():
-            raise ValueError("u: expected finite values, found NaN or infinity")
-        if iterations < 0:
-            raise ValueError(f"iterations: expected zero or more, found {iterations!r}")
-        if non_negative and not real:
-            raise ValueError("non_negative: needs real, because complex numbers have no order")
-        measured = u.reshape(len(u), -1)[self._rows].astype(self._matrix.dtype, copy=False)
-        root = np.asarray(np.sqrt(self.regularisation), dtype=self._matrix.real.dtype)
-        x = np.zeros((self._shape[1], measured.shape[1]), dtype=self._matrix.dtype)
-        v = np.zeros_like(measured)
-        for _ in range(iterations):
-            for part, inverse in self._blocks:
-                rows = self._matrix[part]
-                beta = inverse @ (measured[part] - rows @ x - root * v[part])
-                x += rows.conj().T @ beta
-                v[part] += root * beta
-            if real:
-                x.imag = 0
-                if non_negative:
-                    np.maximum(x.real, 0, out=x.real)
-        result = x.real if real else x
-        return np.ascontiguousarray(result).reshape((self._shape[1], *u.shape[1:]))
+        rows, voxels = self._action.shape
+        check_workers(workers)
+        check_constraints(real, non_negative)
+        check_iterations(iterations)
+        u = as_array(u)
+        measured = self._action.load(checked_columns("u", u, rows))
+        frames = measured.shape[1]
+        v = self._action.zeros(rows, frames)
+        if start is None:
+            y = self._action.zeros(voxels, frames)
+        else:
+            y = self._action.load(checked_start(start, voxels, frames))
+        for done in range(iterations):
+            y, v = self._action.sweep(y, measured, v, workers=workers)
+            y = self._action.project(y, real, non_negative)
+            if progress is not None:
+                progress(done + 1, iterations)
+        return finished(self._action.unload(y), real, u.ndim == 1)

@@ -1,174 +1,26 @@
 """From frames to a picture: background, frequency selection, weighting, solution."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nixel.reconstruction.mpi.background import background_at, without_background, without_drift
+from nixel.reconstruction.mpi.cgnr import CGNR
+from nixel.reconstruction.mpi.fista import FISTA
 from nixel.reconstruction.mpi.kaczmarz import Kaczmarz
+from nixel.reconstruction.mpi.multi_patch import MultiPatchKaczmarz, Patch, patches_on_grid
+from nixel.reconstruction.mpi.rows import SelectedRows
+from nixel.reconstruction.mpi.selection import mixing_orders, select_frequencies, signal_to_noise
+from nixel.reconstruction.mpi.spectra import spectra, without_leakage
+from nixel.reconstruction.mpi.weights import row_norm_weights, whitening_weights
 
 Array = NDArray[np.floating[Any]]
 Complex = NDArray[np.complexfloating[Any, Any]]
-
-
-def spectra(frames: Array) -> Complex:
-    """Fourier coefficients of periodic frames.
-
-    Parameters
-    ----------
-    frames : array of float, shape (..., samples)
-
-    Returns
-    -------
-    array of complex, shape (..., samples // 2 + 1)
-        In the frames' unit and precision: the coefficient of exp(2 pi i k t / T).
-    """
-    frames = np.asarray(frames)
-    transformed = np.fft.rfft(frames, axis=-1, norm="forward")
-    return transformed.astype(np.result_type(frames.dtype, np.complex64), copy=False)
-
-
-def background_at(
-    background: NDArray[np.inexact[Any]], background_times: Array, times: Array
-) -> NDArray[np.inexact[Any]]:
-    """Background at the times of the frames, linear between the means of neighbouring background blocks.
-
-    Frames that were taken in one go (no frame of `times` between them) make one block; averaging over it keeps
-    its noise low, interpolation between blocks follows a drift. Outside the blocks the nearest one holds.
-
-    Parameters
-    ----------
-    background : array, shape (background frames, ...)
-    background_times : array of float, shape (background frames,)
-        Any unit, ascending.
-    times : array of float, shape (frames,)
-        In the same unit.
-
-    Returns
-    -------
-    array, shape (frames, ...)
-
-    Raises
-    ------
-    ValueError
-        If there is no background frame or the times do not fit.
-    """
-    background = np.asarray(background)
-    when, times = np.asarray(background_times, dtype=float), np.asarray(times, dtype=float)
-    if len(background) == 0 or when.shape != (len(background),):
-        raise ValueError(
-            f"background: expected one time for each frame, found {when.shape} for {len(background)}"
-        )
-    block = np.searchsorted(np.sort(times), when)
-    labels = np.unique(block)
-    means = np.stack([background[block == label].mean(axis=0) for label in labels])
-    centres = np.array([when[block == label].mean() for label in labels])
-    upper = np.clip(np.searchsorted(centres, times), 0, len(labels) - 1)
-    lower = np.clip(upper - 1, 0, len(labels) - 1)
-    gap = centres[upper] - centres[lower]
-    share = np.where(gap > 0, (times - centres[lower]) / np.where(gap > 0, gap, 1.0), 1.0)
-    share = np.clip(share, 0.0, 1.0).astype(background.real.dtype)
-    share = share.reshape((-1,) + (1,) * (background.ndim - 1))
-    result: NDArray[np.inexact[Any]] = means[lower] * (1 - share) + means[upper] * share
-    return result
-
-
-Frames = TypeVar("Frames", bound=NDArray[np.inexact[Any]])
-
-
-def without_drift(background: Frames) -> Frames:
-    """Noise of background frames, freed of a drift that is slow against the time between them.
-
-    Parameters
-    ----------
-    background : array, shape (background frames, ...)
-        In the order of time; at least three.
-
-    Returns
-    -------
-    array, shape (background frames - 1, ...)
-        Differences of neighbours over the root of two: noise of the frames' own standard deviation.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than three frames.
-
-    References
-    ----------
-    von Neumann et al., Ann. Math. Stat. 12 (1941) 153.
-    """
-    if len(background) < 3:
-        raise ValueError(f"background: expected at least three frames, found {len(background)}")
-    root = np.asarray(np.sqrt(2.0), dtype=background.real.dtype)
-    return cast("Frames", np.diff(background, axis=0) / root)
-
-
-def signal_to_noise(matrix: Complex, background: Complex) -> NDArray[np.float64]:
-    """Signal-to-noise ratio of each frequency of a calibration, as MPIFiles computes it.
-
-    Parameters
-    ----------
-    matrix : array of complex, shape (positions, channels, frequencies)
-        Background-corrected.
-    background : array of complex, shape (background frames, channels, frequencies)
-        At least two.
-
-    Returns
-    -------
-    array of float64, shape (channels, frequencies)
-        Mean magnitude over the positions divided by the background's standard deviation.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two background frames or the shapes differ.
-    """
-    if len(background) < 2 or matrix.shape[1:] != background.shape[1:]:
-        raise ValueError(
-            f"background: expected at least two frames of shape {matrix.shape[1:]}, found {background.shape}"
-        )
-    noise = np.sqrt(np.mean(np.abs(background - background.mean(axis=0)) ** 2, axis=0, dtype=np.float64))
-    mean = np.mean(np.abs(matrix), axis=0, dtype=np.float64)
-    result: NDArray[np.float64] = np.divide(mean, noise, out=np.zeros_like(mean), where=noise > 0)
-    return result
-
-
-def select_frequencies(
-    snr: Array, frequencies: Array, *, threshold: float, band: tuple[float, float]
-) -> NDArray[np.intp]:
-    """Indices (channel, frequency) that carry signal.
-
-    Parameters
-    ----------
-    snr : array of float, shape (channels, frequencies)
-    frequencies : array of float, shape (frequencies,)
-        In Hz.
-    threshold : float
-        Smallest signal-to-noise ratio.
-    band : tuple of float
-        Lowest and highest frequency in Hz.
-
-    Returns
-    -------
-    array of int, shape (rows, 2)
-
-    Raises
-    ------
-    ValueError
-        If nothing is left.
-    """
-    inside = (np.asarray(frequencies) >= band[0]) & (np.asarray(frequencies) <= band[1])
-    selected = np.argwhere((np.asarray(snr) >= threshold) & inside)
-    if len(selected) == 0:
-        best = float(np.max(snr[:, inside], initial=0.0))
-        raise ValueError(
-            f"expected at least one frequency between {band[0]:g} and {band[1]:g} Hz with a signal-to-noise ratio "
-            f"of {threshold:g}, found none (the best has {best:.3g}): lower the threshold or calibrate with more "
-            "averages"
-        )
-    return selected
+Weighting = Literal["whitening", "row norm", "none"]
 
 
 @dataclass(frozen=True)
@@ -197,12 +49,17 @@ class SystemMatrixReconstruction:
         *,
         threshold: float = 3.0,
         band: tuple[float, float] = (30e3, 1.25e6),
+        orders: NDArray[np.integer[Any]] | None = None,
+        max_order: int | None = None,
+        best: int | None = None,
+        weighting: Weighting = "whitening",
         relative_lambda: float = 1e-2,
-    ) -> "SystemMatrixReconstruction":
+        workers: int = 1,
+    ) -> SystemMatrixReconstruction:
         """Select and weight rows.
 
-        A row is divided by the noise of its frequency (whitening), so that the least-squares solution is the
-        most likely one for Gaussian noise; the drive frequencies, which the scanner itself feeds through, lie
+        By default a row is divided by the noise of its frequency (whitening), so that the least-squares solution is
+        the most likely one for Gaussian noise; the drive frequencies, which the scanner itself feeds through, lie
         below the band.
 
         Parameters
@@ -210,29 +67,43 @@ class SystemMatrixReconstruction:
         matrix : array of complex, shape (voxels, channels, frequencies)
             Background-corrected signal of a unit sample in each voxel.
         background : array of complex, shape (background frames, channels, frequencies)
+            Its noise.
         frequencies : array of float, shape (frequencies,)
             In Hz.
-        threshold, band
+        threshold, band, orders, max_order, best
             As in `select_frequencies`.
+        weighting : str
+            "whitening", "row norm" or "none".
         relative_lambda : float
             As in `Kaczmarz`.
+        workers : int
+            Threads of the preparation.
 
         Raises
         ------
         ValueError
-            If shapes do not fit or no frequency is left.
+            If shapes do not fit, no frequency is left, or a weighting has another name.
         """
+        if weighting not in ("whitening", "row norm", "none"):
+            raise ValueError(f"weighting: expected 'whitening', 'row norm' or 'none', found {weighting!r}")
         snr = signal_to_noise(matrix, background)
-        selection = select_frequencies(snr, frequencies, threshold=threshold, band=band)
+        selection = select_frequencies(
+            snr, frequencies, threshold=threshold, band=band, orders=orders, max_order=max_order, best=best
+        )
         channel, frequency = selection.T
-        deviation = background - background.mean(axis=0)
-        noise = np.sqrt(np.mean(np.abs(deviation) ** 2, axis=0))[channel, frequency]
-        weights = (noise.min() / noise).astype(matrix.real.dtype)
-        rows = np.ascontiguousarray(matrix[:, channel, frequency].T) * weights[:, None]
-        return cls(selection, weights, Kaczmarz(rows, relative_lambda))
+        rows = np.ascontiguousarray(matrix[:, channel, frequency].T)
+        if weighting == "whitening":
+            weights = whitening_weights(background[:, channel, frequency])
+        elif weighting == "row norm":
+            weights = row_norm_weights(rows)
+        else:
+            weights = np.ones(len(rows))
+        weights = weights.astype(matrix.real.dtype)
+        rows *= weights[:, None]
+        return cls(selection, weights, Kaczmarz(rows, relative_lambda, workers=workers))
 
     def apply(
-        self, measured: Complex, iterations: int = 50, *, non_negative: bool = True
+        self, measured: Complex, iterations: int = 50, *, non_negative: bool = True, workers: int = 1
     ) -> NDArray[np.floating[Any]]:
         """Concentration relative to the calibration sample's.
 
@@ -243,11 +114,41 @@ class SystemMatrixReconstruction:
         iterations : int
             Sweeps of the solver.
         non_negative : bool
+        workers : int
+            Threads of the linear algebra.
 
         Returns
         -------
         array of float, shape (frames, voxels)
+
+        Raises
+        ------
+        ValueError
+            If there is no frame, or a value is not finite.
         """
         channel, frequency = self.selection.T
         u = measured[:, channel, frequency].T * self.weights[:, None]
-        return np.asarray(self.solver.solve(u, iterations, non_negative=non_negative).T.real)
+        x = self.solver.solve(u, iterations, non_negative=non_negative, workers=workers)
+        return np.ascontiguousarray(x.T)
+
+
+__all__ = [
+    "CGNR",
+    "FISTA",
+    "Kaczmarz",
+    "MultiPatchKaczmarz",
+    "Patch",
+    "SelectedRows",
+    "SystemMatrixReconstruction",
+    "background_at",
+    "mixing_orders",
+    "patches_on_grid",
+    "row_norm_weights",
+    "select_frequencies",
+    "signal_to_noise",
+    "spectra",
+    "whitening_weights",
+    "without_background",
+    "without_drift",
+    "without_leakage",
+]
