@@ -112,11 +112,11 @@ def _peers(image: NDArray[Any], psf: NDArray[Any], iterations: int) -> dict[str,
             image, psf, num_iter=iterations, clip=False
         )
     try:
-        from RedLionfishDeconv import doRLDeconvolutionFromNpArrays as of_redlionfish
+        from RedLionfishDeconv import doRLDeconvolutionFromNpArrays
     except ImportError as error:
         peers["RedLionfish"] = f"not installed: {error}"
     else:
-        peers[f"RedLionfish {version('RedLionfish')} (CPU)"] = lambda: of_redlionfish(
+        peers[f"RedLionfish {version('RedLionfish')} (CPU)"] = lambda: doRLDeconvolutionFromNpArrays(
             image, psf, niter=iterations, method="cpu"
         )
     return peers

@@ -148,9 +148,9 @@ def weights(psf: NDArray[np.float64], grid: Grid, dtype: type[np.floating[Any]])
         if axis:
             sums = sums.take(end, axis=axis) - sums.take(begin, axis=axis)
     result = np.empty(grid.shape, dtype)
-    for index, (plane, last, first) in enumerate(zip(result, end, begin, strict=True)):
-        if index > 0 and (last, first) == (end[index - 1], begin[index - 1]):
-            plane[...] = result[index - 1]
+    for number, (plane, last, first) in enumerate(zip(result, end, begin, strict=True)):
+        if number > 0 and (last, first) == (end[number - 1], begin[number - 1]):
+            plane[...] = result[number - 1]
         else:
             np.subtract(sums[last], sums[first], out=plane, casting="same_kind")
             plane[plane < _LEAST_SEEN] = np.inf

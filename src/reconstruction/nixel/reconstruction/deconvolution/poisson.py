@@ -119,7 +119,7 @@ def richardson_lucy(
         estimate = xp.zeros_like(problem.weights)
     elif is_numpy(image):
         iteration = SlabIteration(problem, acceleration=acceleration, workers=workers)
-        estimate = iteration.run(iterations, progress)
+        estimate = iteration.run(iterations, progress, window=crop)
     else:
         estimate = plain.iterate(problem, iterations, acceleration=acceleration, progress=progress)
     window = cropped(estimate, grid) if crop else unwrapped(estimate, grid)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 # Bytes of a piece: small enough for the caches, large enough for the calls not to count.
-_PIECE = 3 << 19
+_PIECE = 1 << 21
 
 
 class SlabIteration:
@@ -55,16 +55,25 @@ class SlabIteration:
         self._step = np.zeros_like(self._estimate) if acceleration else None
         self._correction = np.zeros_like(self._estimate) if acceleration else None
 
-    def run(self, iterations: int, progress: Progress | None) -> NDArray[Any]:
-        """Take the steps from the start; the estimate on the grid."""
+    def run(self, iterations: int, progress: Progress | None, *, window: bool) -> NDArray[Any]:
+        """Take the steps from the start; the estimate on the grid.
+
+        With `window` only the image's planes of it are wanted, and the last step is taken there only.
+        """
+        last_slabs = self._image_slabs if window else self._slabs
         if self._workers == 1:
-            return self._run(iterations, lambda work, parts: [work(part) for part in parts], progress)
+            return self._run(
+                iterations, last_slabs, lambda work, parts: [work(part) for part in parts], progress
+            )
         with ThreadPoolExecutor(self._workers) as pool:
-            return self._run(iterations, lambda work, parts: list(pool.map(work, parts)), progress)
+            return self._run(
+                iterations, last_slabs, lambda work, parts: list(pool.map(work, parts)), progress
+            )
 
     def _run(
         self,
         iterations: int,
+        last_slabs: Sequence[slice],
         each: Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]],
         progress: Progress | None,
     ) -> NDArray[Any]:
@@ -78,15 +87,17 @@ class SlabIteration:
             each(self._blur_back, columns)
             if self._factor is not None:
                 each(self._penalise, self._slabs)
+            last = done == iterations
+            slabs = last_slabs if last else self._slabs
             if self._step is None:
-                each(self._correct if done < iterations else self._correct_last, self._slabs)
+                each(self._correct_last if last else self._correct, slabs)
             else:
-                products = each(self._correct_accelerated, self._slabs)
+                products = each(self._correct_accelerated, slabs)
                 square = sum(s for _, s in products)
                 self._strength = momentum(sum(p for p, _ in products), self._square)
                 self._square = square
-                if done < iterations:
-                    each(self._begin, self._slabs)
+                if not last:
+                    each(self._begin, slabs)
             if progress is not None:
                 progress(done, iterations)
         return self._estimate
@@ -117,7 +128,8 @@ class SlabIteration:
         norm = "backward" if adjoint else "forward"
         if source.ndim == 3:
             source = other(source, axis=2, overwrite_x=True, norm=norm)[..., :length]
-        return doubling(source, n=self._estimate.shape[1], axis=1, norm=norm)
+        values: NDArray[Any] = doubling(source, n=self._estimate.shape[1], axis=1, norm=norm)
+        return values
 
     def _begin(self, part: slice) -> None:
         self._transform(part, self._point(part), adjoint=False)
@@ -177,13 +189,14 @@ class SlabIteration:
 
     def _point(self, planes: slice | NDArray[np.int_]) -> NDArray[Any]:
         """Where the next step starts: the estimate, or what it is extrapolated to."""
-        estimate = self._estimate[planes]
+        estimate: NDArray[Any] = self._estimate[planes]
         if not self._strength:
             return estimate
         assert self._step is not None
-        point = self._step[planes] * estimate.dtype.type(self._strength)
+        point: NDArray[Any] = self._step[planes] * estimate.dtype.type(self._strength)
         point += estimate
-        return np.maximum(point, 0, out=point)
+        np.maximum(point, 0, out=point)
+        return point
 
     def _penalise(self, part: slice) -> None:
         """Compute the total variation's factor from the whole point, before any of it is corrected."""
