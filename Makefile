@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := src/physics src/acquisition src/reconstruction services/safety services/update services/imaging
+SAFETY_PROOF := services/safety/tests/test_core_exhaustive.py services/safety/tests/test_core_stateful.py
 WEB := services/imaging/web
 WEB_SOURCES := $(shell find $(WEB) -path $(WEB)/node_modules -prune -o -path $(WEB)/dist -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup page test measure-safety mutants fuzz lint openapi lock clean
+.PHONY: help run setup page test measure-safety verify-safety mutants fuzz lint openapi lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -43,6 +44,12 @@ measure-safety: setup  ## the safety daemon's numbers, on a machine with nothing
 
 mutants: $(VENV)/.ready-dev  ## mutate the safety logic and count what its tests kill (minutes; can be interrupted; FRESH=1: anew)
 	@$(BIN)/python tools/mutants $(if $(FRESH),--fresh)
+
+verify-safety: $(VENV)/.ready-dev  ## all of the safety daemon's evidence that takes long: whole proof, mutants, attacks, numbers (hours)
+	NIXEL_PROOF=long $(BIN)/python tools/run-tests $(SAFETY_PROOF)
+	$(MAKE) mutants FRESH=1
+	$(MAKE) fuzz
+	$(MAKE) measure-safety
 
 fuzz: $(VENV)/.ready-dev  ## attack the safety socket for long: FOR= seconds for each target and attack (600)
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/fuzz.lock \

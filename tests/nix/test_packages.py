@@ -151,7 +151,7 @@ def original(nixpkgs, tmp_path_factory):
 # What is changed; whose source that changes; what is built anew beside it.
 CHANGES = [
     (
-        "src/physics/nixel/physics/optics.py",
+        "src/physics/nixel/physics/optics/transfer.py",
         "nixel-physics",
         {"nixel-acquisition", "nixel-reconstruction", "nixel-imaging"},
     ),

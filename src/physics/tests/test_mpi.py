@@ -15,7 +15,7 @@ from nixel.physics.mpi import (
     system_function,
     thermal_noise,
 )
-from nixel.physics.mpi.particles import langevin_curvature, langevin_over_xi
+from nixel.physics.mpi.langevin import langevin_curvature, langevin_over_xi
 from nixel.physics.phantoms import PHANTOMS, phantom
 
 GRADIENT = (-1.25, -1.25, 2.5)

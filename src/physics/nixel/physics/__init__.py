@@ -1,4 +1,4 @@
-"""Forward models of nixel: optics, the MPI signal, phantoms.
+"""Forward models of nixel: optics, image sensors, the MPI signal, phantoms.
 
 Functions take and return NumPy arrays in SI units; nothing here reads configuration, opens a file or prints.
 """

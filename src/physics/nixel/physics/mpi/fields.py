@@ -2,10 +2,69 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class Drive(Protocol):
+    """What moves the field-free region: a homogeneous field that repeats itself.
+
+    A drive of several segments (the lines of a Cartesian scan, the angles of a projection scan) is measured
+    segment by segment, each for itself periodic and settled: what filters the signal, and Fourier transforms,
+    apply to each segment.
+    """
+
+    @property
+    def base_frequency(self) -> float:
+        """Sampling frequency in Hz."""
+
+    @property
+    def axes(self) -> int:
+        """Components of the field."""
+
+    @property
+    def samples(self) -> int:
+        """Samples in one period of the whole."""
+
+    @property
+    def segments(self) -> int:
+        """Segments of equal length in it, one or more."""
+
+    def times(self) -> NDArray[np.float64]:
+        """Sampling instants of one period, shape (samples,), in s."""
+
+    def field(self, times: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Field at `times` (s), shape (samples, axes), in T."""
+
+    def field_rate(self, times: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Time derivative of the field at `times` (s), shape (samples, axes), in T/s."""
+
+
+def check_positive(**values: float) -> None:
+    """Refuse what is not a positive finite number.
+
+    Raises
+    ------
+    ValueError
+        With the name of the first such value.
+    """
+    for name, value in values.items():
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name}: expected a positive number, found {value!r}")
+
+
+def check_divider(name: str, divider: int) -> None:
+    """Refuse a frequency divider below two, which sampling could not resolve.
+
+    Raises
+    ------
+    ValueError
+        With its name.
+    """
+    if divider < 2:
+        raise ValueError(f"{name}: expected an integer of 2 or more, found {divider!r}")
 
 
 @dataclass(frozen=True)
@@ -26,7 +85,8 @@ class DriveField:
     Raises
     ------
     ValueError
-        If the tuples differ in length, a divider is below 2 or the base frequency is not positive.
+        If the tuples differ in length or hold what is not finite, a divider is below 2 or the base frequency is
+        not positive.
     """
 
     base_frequency: float
@@ -35,8 +95,7 @@ class DriveField:
     phases: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.base_frequency) and self.base_frequency > 0):
-            raise ValueError(f"base_frequency: expected a positive number, found {self.base_frequency!r}")
+        check_positive(base_frequency=self.base_frequency)
         if not self.dividers or len(self.amplitudes) != len(self.dividers):
             raise ValueError(
                 f"expected one amplitude for each of {len(self.dividers)} dividers, "
@@ -48,6 +107,20 @@ class DriveField:
             )
         if min(self.dividers) < 2:
             raise ValueError(f"dividers: expected integers of 2 or more, found {self.dividers}")
+        if not all(map(math.isfinite, (*self.amplitudes, *self.phases))):
+            raise ValueError(
+                f"amplitudes, phases: expected finite numbers, found {self.amplitudes}, {self.phases}"
+            )
+
+    @property
+    def axes(self) -> int:
+        """Components of the field."""
+        return len(self.dividers)
+
+    @property
+    def segments(self) -> int:
+        """One: a Lissajous trajectory is measured as a whole."""
+        return 1
 
     @property
     def samples(self) -> int:

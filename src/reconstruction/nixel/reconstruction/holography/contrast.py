@@ -107,7 +107,7 @@ def back_propagate(
     hologram = np.asarray(hologram)
     if hologram.dtype not in (np.float32, np.float64):
         raise ValueError(f"hologram must be float32 or float64, found {hologram.dtype}")
-    scattered = propagate(
+    scattered: NDArray[np.complexfloating[Any, Any]] = propagate(
         hologram - 1,
         -distance,
         wavelength=wavelength,
