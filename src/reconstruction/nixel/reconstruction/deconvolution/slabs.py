@@ -38,7 +38,7 @@ class SlabIteration:
         self._offset = problem.background + problem.image.dtype.type(problem.least)
         self._start = problem.image.dtype.type(problem.start)
         self._workers = workers
-        self._estimate: NDArray[Any] = np.multiply(problem.weights > 0, self._start)
+        self._estimate: NDArray[Any] = np.empty_like(problem.weights)
         # The transforms back are not scaled; their scale is in the transfer function.
         scaled = problem.psf / np.prod(grid.shape, dtype=np.float64)
         transfer = transfer_function(scaled, grid, problem.image, workers=workers)
@@ -78,6 +78,7 @@ class SlabIteration:
         progress: Progress | None,
     ) -> NDArray[Any]:
         columns = range(len(self._columns))
+        each(self._light, self._slabs)
         for done in range(1, iterations + 1):
             if done == 1:
                 each(self._compare_start, self._image_slabs)
@@ -130,6 +131,9 @@ class SlabIteration:
             source = other(source, axis=2, overwrite_x=True, norm=norm)[..., :length]
         values: NDArray[Any] = doubling(source, n=self._estimate.shape[1], axis=1, norm=norm)
         return values
+
+    def _light(self, part: slice) -> None:
+        np.multiply(self._problem.weights[part] > 0, self._start, out=self._estimate[part])
 
     def _begin(self, part: slice) -> None:
         self._transform(part, self._point(part), adjoint=False)
