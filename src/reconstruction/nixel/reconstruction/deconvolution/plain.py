@@ -30,7 +30,7 @@ def iterate(problem: Problem, iterations: int, *, acceleration: bool, progress: 
     axes, lengths = problem.grid.axes, problem.grid.lengths
     window = tuple(slice(n) for n in problem.grid.image)
     least = problem.least
-    joined = problem.joined()
+    joined = problem.joined() if problem.regularisation else []
     transfer = transfer_function(problem.psf, problem.grid, problem.image, workers=1)
     adjoint = xp.conj(transfer)
     estimate = xp.astype(problem.weights > 0, problem.image.dtype) * problem.start

@@ -42,15 +42,14 @@ class SlabIteration:
         # The transforms back are not scaled; their scale is in the transfer function.
         scaled = problem.psf / np.prod(grid.shape, dtype=np.float64)
         transfer = transfer_function(scaled, grid, problem.image, workers=workers)
-        self._spectrum = np.empty_like(transfer)
+        self._columns = _pieces(transfer.shape[1], transfer[:, 0].nbytes, least=_least_columns(grid.shape))
+        self._transfer = [transfer[:, part].copy() for part in self._columns]
+        # In pieces of its own it is read faster; its memory is taken for what is transformed.
+        self._spectrum = transfer
         plane = self._estimate[0].nbytes
         self._slabs, self._image_slabs = _pieces(grid.shape[0], plane), _pieces(grid.image[0], plane)
-        self._columns = _pieces(
-            self._spectrum.shape[1], self._spectrum[:, 0].nbytes, least=_least_columns(grid.shape)
-        )
-        self._transfer = [transfer[:, part] for part in self._columns]
         self._strength = self._square = 0.0
-        self._joined = problem.joined()
+        self._joined = problem.joined() if problem.regularisation else []
         self._factor = np.empty_like(self._estimate) if problem.regularisation else None
         self._step = np.zeros_like(self._estimate) if acceleration else None
         self._correction = np.zeros_like(self._estimate) if acceleration else None
