@@ -15,11 +15,15 @@ import array_api_compat
 import numpy as np
 import scipy.fft
 
-from nixel.physics.arrays import Array, namespace, rfftn
+from nixel.physics.arrays import Array, fftn, namespace, rfftn
 from nixel.reconstruction.deconvolution.checks import transferred
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+# A point of which the image sees less than this is left dark: dividing by so little would amplify rounding errors.
+_LEAST_SEEN = 1e-3
 
 
 @dataclass(frozen=True)
@@ -32,21 +36,33 @@ class Grid:
         Their shapes.
     boundary
         "zero-loss": the object goes on beyond the image; "periodic": it repeats with the image.
+    halved
+        Axis along which the spectrum of real values is stored to the middle only.
     """
 
     image: tuple[int, ...]
     psf: tuple[int, ...]
     boundary: str
+    halved: int
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """All axes, the halved one last, as a transform of real values takes them."""
+        return (*(axis for axis in range(len(self.image)) if axis != self.halved), self.halved)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Lengths of the transforms along `axes`."""
+        return tuple(self.shape[axis] for axis in self.axes)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the transforms, and so of the estimate."""
         if self.boundary == "periodic":
             return self.image
-        last = len(self.image) - 1
         return tuple(
             # A single sample needs no transform, and so no good length.
-            n if n == k == 1 and axis != last else scipy.fft.next_fast_len(n + k - 1, real=axis == last)
+            n if n == k == 1 else scipy.fft.next_fast_len(n + k - 1, real=axis == self.halved)
             for axis, (n, k) in enumerate(zip(self.image, self.psf, strict=True))
         )
 
@@ -77,33 +93,68 @@ class Grid:
 
 
 def transfer_function(psf: NDArray[np.float64], grid: Grid, image: Array, *, workers: int) -> Array:
-    """Half spectrum of the point spread function, with its centre at index zero of the grid."""
+    """Half spectrum of the point spread function, with its centre at index zero of the grid.
+
+    An axis is lengthened only when it is transformed: most of the zeros never are.
+    """
     xp = namespace(image)
-    placed = xp.zeros(grid.shape, dtype=image.dtype, device=array_api_compat.device(image))
-    placed[tuple(slice(k) for k in grid.psf)] = transferred(psf, image)
-    axes = tuple(range(len(grid.shape)))
-    placed = xp.roll(placed, tuple(-(k // 2) for k in grid.psf), axis=axes)
-    return rfftn(placed, None, axes, workers=workers)
+    result = transferred(psf, image)
+    for axis in reversed(grid.axes):
+        k, length = grid.psf[axis], grid.shape[axis]
+        shape = (*result.shape[:axis], length, *result.shape[axis + 1 :])
+        placed = xp.zeros(shape, dtype=result.dtype, device=array_api_compat.device(image))
+        before = (slice(None),) * axis
+        placed[(*before, slice(k - k // 2), ...)] = result[(*before, slice(k // 2, k), ...)]
+        if k > 1:
+            placed[(*before, slice(length - k // 2, length), ...)] = result[(*before, slice(k // 2), ...)]
+        transform = rfftn if axis == grid.halved else fftn
+        result = transform(placed, None, (axis,), workers=workers)
+    return result
 
 
-def visibility(psf: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
-    """Share of the light of each point of the grid that falls into the image: the adjoint blur of ones.
+def weights(psf: NDArray[np.float64], grid: Grid, dtype: type[np.floating[Any]]) -> NDArray[Any]:
+    """One over the share of the light of each point of the grid that falls into the image; below 0.1 % zero.
 
-    It is the sum of the point spread function over the window as seen from the point, from its cumulative sums:
-    free of the rounding errors of a transform, which would be divided by.
+    The share is the adjoint blur of ones. Here it is the sum of the point spread function over the window as seen from
+    the point, from its cumulative sums: free of the rounding errors of a transform, which would be divided by.
+
+    Parameters
+    ----------
+    psf
+        Of sum 1.
+    grid
+        With the lengths.
+    dtype
+        Of the weights; the sums are taken in double precision.
+
+    Returns
+    -------
+    ndarray, shape of the grid
     """
     if grid.boundary == "periodic":
-        return np.ones(grid.shape)
-    result = psf
-    # The last axis first: the first axis, along which everything is contiguous, is left for when the array is large.
+        return np.ones(grid.shape, dtype)
+    sums = psf
+    # The first axis last: what is large by then is worked on a plane at a time.
     for axis in reversed(range(psf.ndim)):
         n, k, length = grid.image[axis], grid.psf[axis], grid.shape[axis]
-        sums = np.zeros((*result.shape[:axis], k + 1, *result.shape[axis + 1 :]))
-        np.cumsum(result, axis=axis, out=sums[(slice(None),) * axis + (slice(1, None),)])
+        addends = np.moveaxis(sums, axis, 0)
+        sums = np.zeros((*sums.shape[:axis], k + 1, *sums.shape[axis + 1 :]))
+        totals = np.moveaxis(sums, axis, 0)
+        for m in range(k):  # numpy.cumsum is slow along other axes than the last
+            np.add(totals[m], addends[m], out=totals[m + 1])
         index = np.arange(length)
         place = np.where(index < n + grid.after[axis], index, index - length)
-        result = sums.take(np.clip(n - place + k // 2, 0, k), axis=axis)
-        result -= sums.take(np.clip(k // 2 - place, 0, k), axis=axis)
+        end, begin = np.clip(n - place + k // 2, 0, k), np.clip(k // 2 - place, 0, k)
+        if axis:
+            sums = sums.take(end, axis=axis) - sums.take(begin, axis=axis)
+    result = np.empty(grid.shape, dtype)
+    for number, (plane, last, first) in enumerate(zip(result, end, begin, strict=True)):
+        if number > 0 and (last, first) == (end[number - 1], begin[number - 1]):
+            plane[...] = result[number - 1]
+        else:
+            np.subtract(sums[last], sums[first], out=plane, casting="same_kind")
+            plane[plane < _LEAST_SEEN] = np.inf
+            np.reciprocal(plane, out=plane)
     return result
 
 
