@@ -4,9 +4,9 @@ The image of a point particle behind a coverslip, over the positions of the stag
 vectorial, and of a confocal microscope. All are exact to the accuracy of the quadrature, 1e-10 of the peak.
 """
 
-from nixel.physics.psf.confocal import confocal
 from nixel.physics.psf.microscope import Microscope
+from nixel.physics.psf.pinhole import confocal
 from nixel.physics.psf.scalar import gibson_lanni
-from nixel.physics.psf.vectorial import vectorial
+from nixel.physics.psf.vector import vectorial
 
 __all__ = ["Microscope", "confocal", "gibson_lanni", "vectorial"]

@@ -21,6 +21,8 @@ import numpy as np
 from scipy import special
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
     from nixel.physics.psf.microscope import Microscope
@@ -89,8 +91,17 @@ def gauss_legendre(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]
     nodes, weights : ndarray, float64, (count,)
         Not to be written to.
     """
-    nodes, weights = special.roots_legendre(count)
-    nodes, weights = (1 + nodes) / 2, weights / 2
+    # Newton's method from Tricomi's approximation, to the last digit; roots of the Jacobi matrix, as
+    # scipy.special.roots_legendre finds them, lose some digits with a thousand nodes.
+    half = np.arange(1, (count + 1) // 2 + 1)
+    x = np.cos(math.pi * (half - 0.25) / (count + 0.5)) * (1 - (count - 1) / (8 * count**3))
+    for _ in range(4):
+        value = special.eval_legendre(count, x)
+        slope = count * (special.eval_legendre(count - 1, x) - x * value) / (1 - x**2)
+        x -= value / slope
+    weight = 1 / ((1 - x**2) * slope**2)
+    nodes = (1 + np.concatenate([-x, x[::-1][count % 2 :]])) / 2
+    weights = np.concatenate([weight, weight[::-1][count % 2 :]])
     nodes.flags.writeable = weights.flags.writeable = False
     return nodes, weights
 
@@ -102,6 +113,7 @@ def choose_pupil(
     radius: float,
     stage: float,
     supercritical: bool = False,
+    factors: Callable[[Pupil], Sequence[NDArray[Any]]] | None = None,
 ) -> Pupil:
     """Place as many nodes as the phase asks for, and prove it on the integrals that are hardest.
 
@@ -118,6 +130,8 @@ def choose_pupil(
         Largest radius and stage position, absolute, that will be asked for, metres.
     supercritical
         Include rays that are evanescent in the sample.
+    factors
+        What else the rays are weighted by, arrays of shape (nodes,), even in q, which the nodes must resolve, too.
 
     Returns
     -------
@@ -137,8 +151,16 @@ def choose_pupil(
         finer = _pupil(microscope, particle_depth, [count + count // 2 for count in counts])
         steepest = np.abs(pupil.aberration).max() + stage * np.abs(pupil.defocus).max()
         allowed = TOLERANCE + 4 * np.finfo(np.float64).eps * steepest
+        # Of shape (planes, factors x radii).
         found, expected = (
-            p.waves(positions) @ special.j0(np.outer(microscope.wavenumber * p.sine, radii))
+            np.concatenate(
+                [
+                    p.waves(positions)
+                    @ (special.j0(np.outer(microscope.wavenumber * p.sine, radii)) * factor[:, None])
+                    for factor in (factors(p) if factors else [np.ones_like(p.sine)])
+                ],
+                axis=1,
+            )
             for p in (pupil, finer)
         )
         if np.abs(found - expected).max() <= allowed * finer.weights.sum():
@@ -154,25 +176,29 @@ def _rays(
     microscope: Microscope, x: NDArray[np.float64], piece: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]:
     """Return q^2, q dq/dx, n^2 - q^2 for the index n that is last, for x from 0 (inside) to 1 (the edge)."""
+    edge = microscope.aperture(supercritical=piece == 1)
+    inner, outer, stretch = x, 1 - x, np.ones_like(x)
+    if edge == microscope.immersion_index:
+        # Light enters the immersion at grazing angles: the aplanatic factor is the square root of the cosine.
+        inner, outer, stretch = x * (2 - x), (1 - x) ** 2, 2 * (1 - x)
     if piece == 0:
         index = min(microscope.layer_index, microscope.sample_index)
-        edge = microscope.aperture()
-        # versine = 1 - cosine, without cancellation at small apertures.
-        steepest = edge**2 / (index * (index + math.sqrt((index - edge) * (index + edge))))
-        versine = steepest * x
-        cosine = 1 - versine
-        return index**2 * versine * (2 - versine), index**2 * cosine * steepest, (index * cosine) ** 2, index
-    index = microscope.layer_index
-    square = index**2 - microscope.sample_index**2
-    edge = microscope.aperture(supercritical=True)
-    last = math.asin(min(1.0, math.sqrt((edge**2 - microscope.sample_index**2) / square)))
-    sine, cosine = np.sin(last * x), np.cos(last * x)
-    return (
-        microscope.sample_index**2 + square * sine**2,
-        square * sine * cosine * last,
-        square * cosine**2,
-        index,
-    )
+        last = math.sqrt((index - edge) * (index + edge)) / index
+        # The versine 1 - cosine without cancellation at small apertures.
+        rise = edge**2 / (index**2 * (1 + last))
+        versine, cosine = rise * inner, last + rise * outer
+        return (
+            index**2 * versine * (2 - versine),
+            index**2 * cosine * rise * stretch,
+            (index * cosine) ** 2,
+            index,
+        )
+    index, sample = microscope.layer_index, microscope.sample_index
+    square = (index - sample) * (index + sample)
+    last = math.asin(min(1.0, math.sqrt((edge - sample) * (edge + sample) / square)))
+    sine = np.sin(last * inner)
+    cosine = math.cos(last) * np.cos(last * outer) + math.sin(last) * np.sin(last * outer)
+    return sample**2 + square * sine**2, square * sine * cosine * last * stretch, square * cosine**2, index
 
 
 def _layers(

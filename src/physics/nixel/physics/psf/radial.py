@@ -1,8 +1,8 @@
 """Intensity as a function of radius: computed where it is asked for, or averaged over pixels and pinholes.
 
 An intensity is the square of a field whose spatial frequencies end at the aperture, k NA. As a function of radius it
-is even and of the band 2 k NA, so that a table much finer than that interpolates to any precision: the average over a
-pixel or a pinhole is a sparse matrix times the table.
+is even and of the band 2 k NA. It is therefore known everywhere from a few Chebyshev nodes, to the last digits, and a
+table much finer than the band interpolates as well: the average over a pixel or a pinhole is a sparse matrix times it.
 """
 
 from __future__ import annotations

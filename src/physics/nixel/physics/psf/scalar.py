@@ -59,8 +59,10 @@ def gibson_lanni(
     particle_depth : float
         How far the particle lies in the sample behind the coverslip, metres, 0 or more.
     method : str
-        "quadrature": Gauss-Legendre at the grid's distinct radii, with an error of at most 1e-10 of the peak, if that
-        is not below some 4e-6 of a focus without aberrations. "series": the fast Fourier-Bessel series of 100 terms.
+        "quadrature": Gauss-Legendre, with as many nodes as the phase asks for, at the grid's distinct radii; where
+        these are many, at fewer, between which the band-limited intensity is interpolated to 1e-14. Its error is at
+        most 1e-10 of the peak, if that is not below some 4e-6 of a focus without aberrations. "series": the fast
+        Fourier-Bessel series of 100 terms, of which 5e-4 of the peak is to be expected.
     pixel_integrated : bool
         Average over the area of each pixel instead of taking its centre.
     supercritical : bool

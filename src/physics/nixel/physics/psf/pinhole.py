@@ -10,7 +10,7 @@ from nixel.physics.arrays import check_workers
 from nixel.physics.psf.checks import non_negative
 from nixel.physics.psf.radial import Radial, disc_average, furthest, sample, table_radii
 from nixel.physics.psf.scalar import scalar_radial
-from nixel.physics.psf.vectorial import check_polarisation, vectorial_radial
+from nixel.physics.psf.vector import check_polarisation, vectorial_radial
 from nixel.physics.psf.volume import check_volume
 
 if TYPE_CHECKING:

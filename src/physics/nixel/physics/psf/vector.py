@@ -130,12 +130,19 @@ def vectorial_radial(
     supercritical: bool = False,
 ) -> Radial:
     """Intensity by quadrature, up to `radius` metres; of two components if it is polarised."""
+
+    def even_factors(pupil: Pupil) -> list[NDArray[np.complex128]]:
+        # f_1 is odd in q, as is the J_1 that comes with it; their products with q are smooth.
+        f_0, f_1, f_2 = transmission(microscope, pupil)
+        return [f_0, f_1 * pupil.sine, f_2]
+
     pupil = choose_pupil(
         microscope,
         particle_depth=particle_depth,
         radius=radius,
         stage=float(np.abs(stage).max()),
         supercritical=supercritical,
+        factors=even_factors,
     )
     waves = pupil.waves(stage)
     parts = [
