@@ -146,8 +146,9 @@ def check_count(name: str, value: object) -> None:
 
 def transferred(psf: NDArray[np.float64], image: Array) -> Array:
     """Bring a prepared array to the image's library, device and dtype."""
-    return like(psf.astype(_numpy_dtype(image)), image)
+    return like(psf.astype(numpy_dtype(image)), image)
 
 
-def _numpy_dtype(image: Array) -> type[np.floating[Any]]:
+def numpy_dtype(image: Array) -> type[np.floating[Any]]:
+    """Name the image's precision in NumPy's terms."""
     return np.float64 if image.dtype == namespace(image).float64 else np.float32

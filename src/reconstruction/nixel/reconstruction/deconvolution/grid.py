@@ -15,11 +15,15 @@ import array_api_compat
 import numpy as np
 import scipy.fft
 
-from nixel.physics.arrays import Array, namespace, rfftn
+from nixel.physics.arrays import Array, fftn, namespace, rfftn
 from nixel.reconstruction.deconvolution.checks import transferred
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+# A point of which the image sees less than this is left dark: dividing by so little would amplify rounding errors.
+_LEAST_SEEN = 1e-3
 
 
 @dataclass(frozen=True)
@@ -77,34 +81,72 @@ class Grid:
 
 
 def transfer_function(psf: NDArray[np.float64], grid: Grid, image: Array, *, workers: int) -> Array:
-    """Half spectrum of the point spread function, with its centre at index zero of the grid."""
+    """Half spectrum of the point spread function, with its centre at index zero of the grid.
+
+    An axis is lengthened only when it is transformed: most of the zeros never are.
+    """
     xp = namespace(image)
-    placed = xp.zeros(grid.shape, dtype=image.dtype, device=array_api_compat.device(image))
-    placed[tuple(slice(k) for k in grid.psf)] = transferred(psf, image)
-    axes = tuple(range(len(grid.shape)))
-    placed = xp.roll(placed, tuple(-(k // 2) for k in grid.psf), axis=axes)
-    return rfftn(placed, None, axes, workers=workers)
+    result = transferred(psf, image)
+    last = psf.ndim - 1
+    for axis in reversed(range(psf.ndim)):
+        k, length = grid.psf[axis], grid.shape[axis]
+        shape = (*result.shape[:axis], length, *result.shape[axis + 1 :])
+        placed = xp.zeros(shape, dtype=result.dtype, device=array_api_compat.device(image))
+        before = (slice(None),) * axis
+        placed[(*before, slice(k - k // 2), ...)] = result[(*before, slice(k // 2, k), ...)]
+        if k > 1:
+            placed[(*before, slice(length - k // 2, length), ...)] = result[(*before, slice(k // 2), ...)]
+        transform = rfftn if axis == last else fftn
+        result = transform(placed, None, (axis,), workers=workers)
+    return result
 
 
-def visibility(psf: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
-    """Share of the light of each point of the grid that falls into the image: the adjoint blur of ones.
+def weights(
+    psf: NDArray[np.float64], grid: Grid, dtype: type[np.floating[Any]]
+) -> tuple[NDArray[Any], float]:
+    """One over the share of the light of each point of the grid that falls into the image.
 
-    It is the sum of the point spread function over the window as seen from the point, from its cumulative sums:
-    free of the rounding errors of a transform, which would be divided by.
+    The share is the adjoint blur of ones. Here it is the sum of the point spread function over the window as seen from
+    the point, from its cumulative sums: free of the rounding errors of a transform, which would be divided by.
+
+    Parameters
+    ----------
+    psf
+        Of sum 1.
+    grid
+        With the lengths.
+    dtype
+        Of the weights; the sums are taken in double precision.
+
+    Returns
+    -------
+    weights : ndarray, shape of the grid
+        Zero where the share is below 0.1 %.
+    seen : float
+        Sum of the shares that are not below it.
     """
     if grid.boundary == "periodic":
-        return np.ones(grid.shape)
-    result = psf
-    # The last axis first: the first axis, along which everything is contiguous, is left for when the array is large.
+        return np.ones(grid.shape, dtype), float(np.prod(grid.shape))
+    sums = psf
+    # The first axis last: what is large by then is worked on a plane at a time.
     for axis in reversed(range(psf.ndim)):
+        zero = np.zeros((*sums.shape[:axis], 1, *sums.shape[axis + 1 :]))
+        sums = np.concatenate([zero, np.cumsum(sums, axis=axis)], axis=axis)
         n, k, length = grid.image[axis], grid.psf[axis], grid.shape[axis]
-        sums = np.zeros((*result.shape[:axis], k + 1, *result.shape[axis + 1 :]))
-        np.cumsum(result, axis=axis, out=sums[(slice(None),) * axis + (slice(1, None),)])
         index = np.arange(length)
         place = np.where(index < n + grid.after[axis], index, index - length)
-        result = sums.take(np.clip(n - place + k // 2, 0, k), axis=axis)
-        result -= sums.take(np.clip(k // 2 - place, 0, k), axis=axis)
-    return result
+        end, begin = np.clip(n - place + k // 2, 0, k), np.clip(k // 2 - place, 0, k)
+        if axis:
+            sums = sums.take(end, axis=axis) - sums.take(begin, axis=axis)
+    result = np.empty(grid.shape, dtype)
+    seen = 0.0
+    for plane, last, first in zip(result, end, begin, strict=True):
+        share = sums[last] - sums[first]
+        share[share < _LEAST_SEEN] = 0
+        seen += float(share.sum())
+        np.divide(1, share, out=share, where=share > 0)
+        plane[...] = share
+    return result, seen
 
 
 def cropped(estimate: Array, grid: Grid) -> Array:

@@ -39,8 +39,8 @@ def iterate(problem: Problem, iterations: int, *, acceleration: bool, progress: 
         point = xp.clip(estimate + strength * step, 0, None) if strength else estimate
         blurred = irfftn(rfftn(point, None, axes) * problem.transfer, shape, axes)[window]
         ratio = xp.zeros_like(estimate)
-        ratio[window] = problem.image / xp.clip(blurred + problem.background, least, None)
-        factor = xp.clip(irfftn(rfftn(ratio, None, axes) * adjoint, shape, axes), 0, None) * problem.weights
+        ratio[window] = problem.image / (xp.abs(blurred) + problem.background + least)
+        factor = xp.abs(irfftn(rfftn(ratio, None, axes) * adjoint, shape, axes)) * problem.weights
         if problem.regularisation:
             planes = xp.concat([point[-1:, ...], point, point[:1, ...]])
             factor = factor * variation_factor(planes, joined, problem.regularisation)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from nixel.physics.arrays import Array, check_workers, is_numpy, namespace
+from nixel.physics.arrays import Array, check_workers, is_numpy, like, namespace
 from nixel.reconstruction.deconvolution import plain
 from nixel.reconstruction.deconvolution.checks import (
     check_choice,
@@ -15,17 +13,14 @@ from nixel.reconstruction.deconvolution.checks import (
     checked_background,
     checked_image,
     checked_psf,
-    transferred,
+    numpy_dtype,
 )
-from nixel.reconstruction.deconvolution.grid import Grid, cropped, transfer_function, unwrapped, visibility
+from nixel.reconstruction.deconvolution.grid import Grid, cropped, transfer_function, unwrapped, weights
 from nixel.reconstruction.deconvolution.problem import Problem
 from nixel.reconstruction.deconvolution.slabs import SlabIteration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-# A point of which the image sees less than this is left dark: dividing by so little would amplify rounding errors.
-_LEAST_VISIBLE = 1e-3
 
 
 def richardson_lucy(
@@ -116,14 +111,11 @@ def richardson_lucy(
         if not isinstance(background, float):
             background = xp.reshape(background, (1, -1))
     grid = Grid(tuple(image.shape), kernel.shape, boundary)
-    seen = visibility(kernel, grid)
-    seen[seen < _LEAST_VISIBLE] = 0
-    start = float(xp.sum(xp.clip(image - background, 0, None), dtype=xp.float64)) / float(seen.sum())
-    # Where the object is seen, one over how much; elsewhere zero, so that it stays dark.
-    weights = transferred(np.divide(1, seen, out=seen, where=seen > 0), image)
+    weight, seen = weights(kernel, grid, numpy_dtype(image))
+    start = float(xp.sum(xp.clip(image - background, 0, None), dtype=xp.float64)) / seen
     transfer = transfer_function(kernel, grid, image, workers=workers)
-    problem = Problem(image, background, transfer, weights, start, regularisation, grid)
-    del seen, transfer, weights
+    problem = Problem(image, background, transfer, like(weight, image), start, regularisation, grid)
+    del transfer, weight
     if start == 0:
         estimate = xp.zeros_like(problem.weights)
     elif is_numpy(image):

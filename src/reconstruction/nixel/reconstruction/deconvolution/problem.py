@@ -48,7 +48,10 @@ class Problem:
 
     @property
     def least(self) -> float:
-        """Expected counts below which they are rounding errors of the transforms; what is divided by is no less."""
+        """What is added to the expected counts before they are divided by: the size of the transforms' errors.
+
+        Light cannot be negative, rounding errors can: the iterations take the magnitude of what they transform.
+        """
         xp = namespace(self.image)
         precision = xp.finfo(self.image.dtype)
         return max(float(precision.eps) * float(xp.max(self.image)), float(precision.smallest_normal))
