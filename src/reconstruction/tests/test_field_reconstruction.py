@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from nixel.physics.holograms import simulate_hologram
+from nixel.physics.sensor import imx219
 from nixel.reconstruction.holography import (
     back_propagate,
+    correct,
     diffraction_reach,
     reconstruct_in_tiles,
     reconstruct_multi_height,
@@ -55,13 +57,27 @@ def likeness(found, true):
     return np.corrcoef(np.ravel(found), np.ravel(true))[0, 1]
 
 
-def counted(holograms, electrons, read_noise, seed=0):
-    """Frames of a camera without bias: Poisson counts of so many electrons on average, and its read noise."""
-    generator = np.random.default_rng(seed)
-    counts = generator.poisson(holograms * electrons) + read_noise * generator.standard_normal(
-        holograms.shape
+def photographed(holograms):
+    """Contrast holograms that the microscope's colour sensor makes of these, corrected by a flat and a dark frame.
+
+    The light fills three quarters of the green pixels' range; red and blue ones see a seventh of it and less.
+    Exposures of 20 ms; flat and dark frames are the mean of 64.
+    """
+    sensor = imx219(OPTICS["wavelength"])
+    light = 0.75 * (sensor.largest - sensor.offset) / (sensor.gain * sensor.efficiency("G") * holograms.max())
+    generator = np.random.default_rng(0)
+
+    def expose(photons):
+        return sensor.expose(photons, exposure_time=0.02, seed=generator)
+
+    shape = holograms.shape[-2:]
+    flat, dark = (
+        np.mean([expose(np.full(shape, level)) for _ in range(64)], axis=0, dtype=np.float32)
+        for level in (light, 0.0)
     )
-    return np.maximum(counts / electrons, 0).astype(np.float32)
+    return np.stack(
+        [correct(expose(light * hologram.astype(float)), flat, dark, steady=True) for hologram in holograms]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +98,7 @@ def phase_only():
     return on_pixels(sample), record(sample, 500e-6)
 
 
-@pytest.mark.parametrize(("start", "iterations"), [("contrast_transfer", 30), ("back_propagation", 60)])
+@pytest.mark.parametrize(("start", "iterations"), [("contrast_transfer", 50), ("back_propagation", 70)])
 def test_eight_heights_give_amplitude_and_phase(heights, start, iterations):
     true, holograms = heights
     found = reconstruct_multi_height(holograms, HEIGHTS, start=start, iterations=iterations, **OPTICS)
@@ -95,27 +111,24 @@ def test_eight_heights_give_amplitude_and_phase(heights, start, iterations):
 
 
 def test_noise_of_the_camera_costs_little(heights):
-    # 4000 electrons a pixel and 3 of read noise, a small pixel's: at most 0.02 of the amplitude's and 0.03 of the
-    # phase's correlation.
+    # At most 0.03 of the amplitude's and 0.02 of the phase's correlation.
     true, holograms = heights
     quiet, noisy = (
-        reconstruct_multi_height(frames, HEIGHTS, **OPTICS)
-        for frames in (holograms, counted(holograms, 4000, 3))
+        reconstruct_multi_height(frames, HEIGHTS, **OPTICS) for frames in (holograms, photographed(holograms))
     )
-    for part, cost in ((np.abs, 0.02), (np.angle, 0.03)):
+    for part, cost in ((np.abs, 0.03), (np.angle, 0.02)):
         assert likeness(part(noisy), part(true)) >= likeness(part(quiet), part(true)) - cost
-    assert likeness(np.abs(noisy), np.abs(true)) >= 0.94
     assert likeness(np.angle(noisy), np.angle(true)) >= 0.85
 
 
 def test_momentum_gets_there_sooner(heights):
     true, holograms = heights
     plain, quick = (
-        reconstruct_multi_height(holograms, HEIGHTS, iterations=20, acceleration=on, **OPTICS)
+        reconstruct_multi_height(holograms, HEIGHTS, iterations=30, acceleration=on, **OPTICS)
         for on in (False, True)
     )
-    error = [np.sqrt(np.mean(np.abs(found - true) ** 2)) for found in (plain, quick)]
-    assert error[1] < 0.9 * error[0]
+    for part in (np.abs, np.angle):
+        assert 1 - likeness(part(quick), part(true)) < 0.8 * (1 - likeness(part(plain), part(true)))
 
 
 def test_a_weak_sample_is_solved_by_the_start_alone():
@@ -172,10 +185,13 @@ def test_a_support_keeps_the_twin_out():
 
 
 def test_noise_costs_a_single_hologram_little(absorbing):
-    # 4000 electrons a pixel, 3 of read noise: at most 0.01 of the amplitude's correlation.
+    # At most 0.02 of the amplitude's correlation with what is there.
     true, hologram = absorbing
-    found = reconstruct_single(counted(hologram, 4000, 3), 500e-6, iterations=40, **OPTICS)
-    assert likeness(np.abs(found), np.abs(true)) > 0.98
+    quiet, noisy = (
+        reconstruct_single(frame, 500e-6, iterations=40, **OPTICS)
+        for frame in (hologram, photographed(hologram[None])[0])
+    )
+    assert likeness(np.abs(noisy), np.abs(true)) > likeness(np.abs(quiet), np.abs(true)) - 0.02
 
 
 @pytest.mark.parametrize("library", ["torch", "array_api_strict"])
@@ -296,7 +312,6 @@ ONES = np.ones((3, 32, 32), np.float32)
         ({"holograms": ONES[0]}, r"holograms: expected a non-empty \(plane, y, x\)"),
         ({"holograms": ONES.astype(np.uint16)}, "holograms: expected float32 or float64, found uint16"),
         ({"holograms": ONES * np.nan}, "holograms: expected finite"),
-        ({"holograms": -ONES}, "intensities of 0 or more"),
         ({"distances": [1e-4, 2e-4]}, "distances: expected one a hologram, two or more, found 2 for 3"),
         ({"distances": [1e-4, 2e-4, 2e-4]}, "distances that differ"),
         ({"distances": [1e-4, 2e-4, -1.0]}, "distances: expected a positive number in m, found -1.0"),

@@ -146,6 +146,14 @@ def test_correction_recovers_the_contrast():
     np.testing.assert_allclose(found, contrast, rtol=1e-12)
 
 
+def test_a_steady_source_keeps_what_the_sample_absorbs():
+    dark, light = 64, 400
+    found = correct(
+        np.full((4, 4), dark + 100), np.full((4, 4), dark + light), np.full((4, 4), dark), steady=True
+    )
+    np.testing.assert_array_equal(found, 0.25)
+
+
 @pytest.mark.parametrize(
     ("dtype", "expected"), [(np.uint8, np.float32), (np.uint16, np.float32), (np.float64, np.float64)]
 )

@@ -101,9 +101,11 @@ def simulate_hologram(
         if values.ndim and any(shift):
             raise ValueError(f"shift: expected (0, 0) where the {name} is an array, found {shift}")
 
-    optics = {"wavelength": wavelength, "pixel_size": pixel_size / oversampling, "medium_index": medium_index}
+    spacing = pixel_size / oversampling
     padded = padded_shape((shape[0], shape[1]))
-    transfer = transfer_function(padded, distance, dtype=dtype, **optics)
+    transfer = transfer_function(
+        padded, distance, wavelength=wavelength, pixel_size=spacing, medium_index=medium_index, dtype=dtype
+    )
     inside = (slice(shape[0]), slice(shape[1]))
 
     def arrive(field: NDArray[Any]) -> NDArray[Any]:
@@ -111,7 +113,7 @@ def simulate_hologram(
         spectrum *= transfer
         if any(shift):
             for axis, length in enumerate(shift):
-                frequency = scipy.fft.fftfreq(padded[axis], optics["pixel_size"])
+                frequency = scipy.fft.fftfreq(padded[axis], spacing)
                 ramp = np.exp(2j * np.pi * length * frequency).astype(dtype)
                 spectrum *= ramp[:, None] if axis == 0 else ramp[None, :]
         result: NDArray[Any] = scipy.fft.ifft2(spectrum, overwrite_x=True, workers=workers)[inside]

@@ -16,9 +16,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Channel = Literal["R", "G1", "G2", "B"]
+    from nixel.physics.sensor import Bayer
 
-_PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
+    Channel = Literal["R", "G1", "G2", "B"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class BayerPlane:
     origin: tuple[float, float]
 
 
-def bayer_plane(mosaic: NDArray[Any], channel: Channel, *, pattern: str, pixel_size: float) -> BayerPlane:
+def bayer_plane(mosaic: NDArray[Any], channel: Channel, *, bayer: Bayer, pixel_size: float) -> BayerPlane:
     """Take the pixels of one kind out of a raw mosaic, as they are.
 
     The plane is sampled at twice the pitch, by pixels of the same size: it holds half the detail of the whole
@@ -52,8 +52,8 @@ def bayer_plane(mosaic: NDArray[Any], channel: Channel, *, pattern: str, pixel_s
         Raw frame, (y, x), counts of any real dtype, with or without its offset; both sides even.
     channel
         Which kind: "R", "B", or of the two greens "G1", in the first of two rows, or "G2", in the second.
-    pattern
-        Filters of the first two by two pixels in reading order, such as "BGGR".
+    bayer
+        The mosaic's order.
     pixel_size
         Pitch of the camera, metres.
 
@@ -64,15 +64,15 @@ def bayer_plane(mosaic: NDArray[Any], channel: Channel, *, pattern: str, pixel_s
     Raises
     ------
     ValueError
-        If the mosaic is not a finite real two-dimensional array with even sides, or the pattern or the
-        channel is none, or the pixel size is not positive.
+        If the mosaic is not a finite real two-dimensional array with even sides, there is no such channel, or
+        the pixel size is not positive.
 
     References
     ----------
     Bayer, "Color imaging array", US patent 3 971 065 (1976).
     """
     counts = _check_mosaic(mosaic)
-    kinds = _kinds(pattern)
+    kinds = _kinds(bayer)
     if channel not in kinds:
         raise ValueError(f"channel: expected R, G1, G2 or B, found {channel!r}")
     if not (math.isfinite(pixel_size) and pixel_size > 0):
@@ -83,7 +83,7 @@ def bayer_plane(mosaic: NDArray[Any], channel: Channel, *, pattern: str, pixel_s
 
 
 def equalise_bayer(
-    mosaic: NDArray[Any], *, pattern: str, dark: NDArray[Any] | float = 0.0
+    mosaic: NDArray[Any], *, bayer: Bayer, dark: NDArray[Any] | float = 0.0
 ) -> tuple[NDArray[np.floating[Any]], dict[str, float]]:
     """Make one grey frame at the camera's full pitch of a mosaic of a narrow-band source.
 
@@ -99,8 +99,8 @@ def equalise_bayer(
     ----------
     mosaic
         Raw frame, (y, x), counts of any real dtype; both sides even.
-    pattern
-        Filters of the first two by two pixels in reading order, such as "BGGR".
+    bayer
+        The mosaic's order.
     dark
         Counts without light, a number or an array of the mosaic's shape: gains multiply light only.
 
@@ -114,11 +114,10 @@ def equalise_bayer(
     Raises
     ------
     ValueError
-        If the mosaic is not a finite real two-dimensional array with even sides, the pattern is none, or a
-        kind has seen no light.
+        If the mosaic is not a finite real two-dimensional array with even sides, or a kind has seen no light.
     """
     counts = _check_mosaic(mosaic)
-    kinds = _kinds(pattern)
+    kinds = _kinds(bayer)
     offset = np.asarray(dark)
     if offset.ndim and offset.shape != counts.shape:
         raise ValueError(f"dark: expected a number or shape {counts.shape}, found {offset.shape}")
@@ -140,12 +139,10 @@ def equalise_bayer(
     return light, gains
 
 
-def _kinds(pattern: str) -> list[str]:
+def _kinds(bayer: Bayer) -> list[str]:
     """Kinds of the first two by two pixels in reading order, the greens numbered."""
-    if pattern not in _PATTERNS:
-        raise ValueError(f"pattern: expected one of {', '.join(_PATTERNS)}, found {pattern!r}")
-    first, second = pattern.index("G"), pattern.rindex("G")
-    return [{first: "G1", second: "G2"}.get(index, letter) for index, letter in enumerate(pattern)]
+    first, second = bayer.order.index("G"), bayer.order.rindex("G")
+    return [{first: "G1", second: "G2"}.get(index, letter) for index, letter in enumerate(bayer.order)]
 
 
 def _check_mosaic(mosaic: NDArray[Any]) -> NDArray[Any]:

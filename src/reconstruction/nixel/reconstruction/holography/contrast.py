@@ -13,11 +13,15 @@ if TYPE_CHECKING:
 
 
 def correct(
-    hologram: NDArray[Any], background: NDArray[Any], dark: NDArray[Any] | None = None
+    hologram: NDArray[Any],
+    background: NDArray[Any],
+    dark: NDArray[Any] | None = None,
+    *,
+    steady: bool = False,
 ) -> NDArray[np.floating[Any]]:
     """Divide out the illumination: (hologram - dark) / (background - dark), scaled to mean 1.
 
-    The scale takes out a drift of the source between the two frames.
+    The scale takes out a drift of the source between the two frames; with it goes what the sample absorbs.
 
     Parameters
     ----------
@@ -27,11 +31,13 @@ def correct(
         Frame without the sample, same shape and exposure.
     dark
         Frame without light, same shape and exposure; None is a dark frame of zeros.
+    steady
+        The source was equally bright in both frames: 1 is the light without a sample, and nothing is scaled.
 
     Returns
     -------
     ndarray, (y, x)
-        Contrast hologram, dimensionless, mean 1; float64 if any frame is float64, otherwise float32.
+        Contrast hologram, dimensionless, mean 1 unless `steady`; float64 if any frame is float64, otherwise float32.
 
     Raises
     ------
@@ -66,7 +72,8 @@ def correct(
     mean = contrast.mean(dtype=np.float64)
     if mean <= 0:
         raise ValueError("hologram must be brighter than the dark frame on average, found it is not")
-    contrast /= dtype.type(mean)
+    if not steady:
+        contrast /= dtype.type(mean)
     return contrast
 
 

@@ -239,7 +239,8 @@ class _Concentration:
         energy = gradient.real**2 + gradient.imag**2
         mean = float(energy.mean(dtype=np.float64))
         raised = energy * (energy if power == 4 else np.sqrt(energy))
-        return float(raised.mean(dtype=np.float64)) / mean ** (power / 2)
+        higher = float(raised.mean(dtype=np.float64))
+        return higher / math.pow(mean, power / 2)
 
 
 def _highest_inside(values: NDArray[np.float64]) -> int | None:

@@ -121,6 +121,12 @@ def default_margin(shape: tuple[int, int], reach: float, pixel_size: float) -> i
     return min(math.ceil(reach / pixel_size), max(shape) // 2)
 
 
+def amplitude_of(hologram: Array) -> Array:
+    """Square root of an intensity; what noise has made negative is dark."""
+    xp = namespace(hologram)
+    return xp.sqrt(xp.where(hologram > 0, hologram, xp.zeros_like(hologram)))
+
+
 def check_margin(margin: int) -> None:
     """Refuse what is not a number of pixels.
 
@@ -134,7 +140,7 @@ def check_margin(margin: int) -> None:
 
 
 def check_holograms(name: str, holograms: Array, dimensions: int) -> None:
-    """Refuse what is not a finite, non-negative float array of so many dimensions.
+    """Refuse what is not a finite float array of so many dimensions.
 
     Raises
     ------
@@ -149,8 +155,6 @@ def check_holograms(name: str, holograms: Array, dimensions: int) -> None:
         raise ValueError(f"{name}: expected float32 or float64, found {holograms.dtype}")
     if not bool(xp.all(xp.isfinite(holograms))):
         raise ValueError(f"{name}: expected finite values, found NaN or infinity")
-    if bool(xp.any(holograms < 0)):
-        raise ValueError(f"{name}: expected intensities of 0 or more, found negative ones")
 
 
 def check_distance(name: str, distance: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from nixel.reconstruction.holography.momentum import iterate
+from nixel.reconstruction.holography.planes import amplitude_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,7 @@ def retrieve(
     planes
         Of one distance.
     hologram
-        (y, x), 0 or more, mean about 1.
+        (y, x), mean about 1.
     sample
         See `reconstruct_single`.
     support
@@ -54,7 +55,7 @@ def retrieve(
         As the grid.
     """
     xp = planes.xp
-    amplitude = xp.sqrt(hologram)
+    amplitude = amplitude_of(hologram)
     anywhere = None if support is None else xp.real(planes.embed(support)) > 0
 
     def possible(field: Array) -> Array:

@@ -54,7 +54,9 @@ def reconstruct_single(
     Parameters
     ----------
     hologram
-        Contrast hologram, (y, x), float32 or float64, of any array library, mean about 1 (see `correct`).
+        Contrast hologram, (y, x), float32 or float64, of any array library, 1 where no sample is in the
+        light (see `correct`, with a steady source: a scale of mean 1 makes the light too bright for a sample
+        that absorbs much, and the constraints wrong).
     distance
         From the sample to the recorded plane, metres.
     wavelength, pixel_size
@@ -95,7 +97,7 @@ def reconstruct_single(
     Raises
     ------
     ValueError
-        If the hologram is not finite, non-negative floats, or a parameter is not as said.
+        If the hologram is not finite floats, or a parameter is not as said.
 
     References
     ----------

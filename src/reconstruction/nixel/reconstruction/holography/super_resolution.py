@@ -102,7 +102,8 @@ def super_resolve(
     spectrum = fine.reshape(factor * rows, factor * columns)
     result = scipy.fft.ifft2(spectrum, overwrite_x=True, workers=workers).real
     inside = slice(factor * _PAD, -factor * _PAD)
-    return (result[inside, inside] + mean).astype(frames.dtype)
+    whole: NDArray[Any] = (result[inside, inside] + mean).astype(frames.dtype)
+    return whole
 
 
 def _folding(n: int, factor: int, shifts: NDArray[np.float64]) -> NDArray[np.complex128]:
