@@ -27,9 +27,12 @@ if TYPE_CHECKING:
 
     from nixel.reconstruction.mpi.rows import RowSource
 
-# What a block may fill, so that its second reading comes from the cache; at least so many rows, at most so many.
-_BLOCK_BYTES = 1 << 20
-_FEWEST, _MOST = 16, 256
+# What a block may fill, so that its second reading comes from the second-level caches of two cores; at least so many
+# rows. Of many frames the arithmetic takes longer than the reading, and larger blocks are faster.
+_BLOCK_BYTES = 7 << 18
+_FEWEST = 16
+_LARGER = 4
+_MANY = 8
 
 
 class RowAction:
@@ -40,7 +43,7 @@ class RowAction:
     matrix : RowSource of complex, shape (rows, voxels)
         Read once, a block at a time; an array in memory is kept as it is, without a copy where it is C-ordered.
     block : int or None
-        Rows taken together; None: as many as stay in the cache.
+        Rows taken together; None: as many as stay in the cache, four times as many for more than eight frames.
     progress : callable, optional
         Called with (blocks done, blocks in all).
 
@@ -67,38 +70,34 @@ class RowAction:
         if block is not None and block < 1:
             raise ValueError(f"block: expected at least one row, found {block!r}")
         rows, voxels = self.shape
+        self._small = self._large = block or max(_BLOCK_BYTES // (voxels * self.dtype.itemsize), _FEWEST)
         if block is None:
-            block = min(max(_BLOCK_BYTES // (voxels * self.dtype.itemsize), _FEWEST), _MOST)
+            self._large *= _LARGER
         self._matrix: RowSource = np.ascontiguousarray(matrix) if _plain(matrix) else matrix
         self._numpy = not in_memory(matrix) or is_numpy(matrix)
-        self._parts = parts(rows, block)
         self._grams: list[NDArray[Any]] = []
-        self._inverses: list[Array] = []
+        self._inverses: dict[int, list[Array]] = {}
         self.energy = np.empty(rows)
-        for done, (part, values) in enumerate(blocks(self._matrix, self._parts), start=1):
-            gram = self._gram(values)
-            energy = row_energy(values)
-            if not np.isfinite(energy).all():
+        large = parts(rows, self._large)
+        for done, (part, values) in enumerate(blocks(self._matrix, large), start=1):
+            self._grams.append(self._gram(values))
+            self.energy[part] = row_energy(values)
+            if not np.isfinite(self.energy[part]).all():
                 raise ValueError("matrix: expected finite values, found NaN or infinity")
-            self.energy[part] = energy
-            self._grams.append(gram)
-            self._example = values
+            self._example = values[:1, :1]
             if progress is not None:
-                progress(done, len(self._parts))
+                progress(done, len(large))
 
     def regularise(self, regularisation: float) -> None:
         """Prepare the steps for lambda = `regularisation`, zero or more."""
         self.regularisation = regularisation
-        self._inverses = []
-        for part, gram in zip(self._parts, self._grams, strict=True):
-            diagonal = self.energy[part] + regularisation
-            # A row without energy carries no information and, unregularised, would divide by zero.
-            idle = diagonal <= 0
-            triangle = np.tril(gram, -1).astype(np.complex128)
-            triangle[np.diag_indices(len(triangle))] = np.where(idle, 1.0, diagonal)
-            inverse = solve_triangular(triangle, np.eye(len(triangle)), lower=True)
-            inverse[idle] = 0
-            self._inverses.append(like(inverse.astype(self.dtype), self._example))
+        self._inverses = {size: [] for size in (self._small, self._large)}
+        for start, gram in zip(range(0, self.shape[0], self._large), self._grams, strict=True):
+            energy = self.energy[start : start + self._large]
+            for size, inverses in self._inverses.items():
+                for part in parts(len(gram), size):
+                    inverse = _inverse(gram[part, part], energy[part] + regularisation)
+                    inverses.append(like(inverse.astype(self.dtype, order="F"), self._example))
 
     def load(self, values: Array) -> Array:
         """Conjugate of `values`, shape (any, frames), in the library, precision and order of the sweeps: a copy."""
@@ -126,15 +125,19 @@ class RowAction:
         tuple of arrays
             y and v after it; NumPy arrays are changed in place.
         """
+        if self._numpy and y.shape[1] == 1:
+            return self._sweep_one(y, d, v)
+        size = self._large if y.shape[1] > _MANY else self._small
         step = self._blas if self._numpy else self._portable
-        xp = namespace(y)
         root = float(np.sqrt(self.regularisation))
+        # v of a row is needed by its own step alone, once a sweep.
+        rest = d - root * v
         steps: list[Array] = []
-        for (part, rows), inverse in zip(blocks(self._matrix, self._parts), self._inverses, strict=True):
-            # v of a row is needed by its own step alone, once a sweep.
-            y, taken = step(rows, inverse, y, d[part, :] - root * v[part, :])
+        slices = parts(self.shape[0], size)
+        for (part, rows), inverse in zip(blocks(self._matrix, slices), self._inverses[size], strict=True):
+            y, taken = step(rows, inverse, y, rest[part, :])
             steps.append(taken)
-        return y, v + root * xp.concat(steps, axis=0)
+        return y, v + root * namespace(y).concat(steps, axis=0)
 
     def project(self, y: Array, real: bool, non_negative: bool) -> Array:
         """Project on the real, on the non-negative numbers; NumPy arrays are changed in place."""
@@ -154,17 +157,24 @@ class RowAction:
         """Undo `load`."""
         return namespace(y).conj(y)
 
+    def _sweep_one(self, y: Array, d: Array, v: Array) -> tuple[Array, Array]:
+        # Blocks of a single frame take less than a tenth of a millisecond: no more calls than need be.
+        gemv = blas.cgemv if y.dtype == np.complex64 else blas.zgemv
+        root = float(np.sqrt(self.regularisation))
+        flat, rest, steps = y[:, 0], (d - root * v)[:, 0], np.empty_like(d[:, 0])
+        slices = parts(self.shape[0], self._small)
+        inverses = self._inverses[self._small]
+        for (part, rows), inverse in zip(blocks(self._matrix, slices), inverses, strict=True):
+            columns = rows.T
+            left = gemv(-1, columns, flat, 1, rest[part], overwrite_y=1, trans=2)
+            taken = steps[part] = gemv(1, inverse, left)
+            gemv(1, columns, taken, 1, flat, overwrite_y=1)
+        return y, v + root * steps[:, None]
+
     def _blas(self, rows: Array, inverse: Array, y: Array, rest: Array) -> tuple[Array, Array]:
-        if y.shape[1] == 1:
-            gemv = blas.cgemv if y.dtype == np.complex64 else blas.zgemv
-            flat = y[:, 0]
-            rest = gemv(-1, rows.T, flat, 1, rest[:, 0], overwrite_y=1, trans=2)
-            taken = gemv(1, inverse.T, rest, trans=1)
-            gemv(1, rows.T, taken, 1, flat, overwrite_y=1)
-            return y, taken[:, None]
         gemm = blas.cgemm if y.dtype == np.complex64 else blas.zgemm
         rest = gemm(-1, rows.T, y, 1, np.asfortranarray(rest), overwrite_c=1, trans_a=2)
-        taken = gemm(1, inverse.T, rest, trans_a=1)
+        taken = gemm(1, inverse, rest)
         gemm(1, rows.T, taken, 1, y, overwrite_c=1)
         return y, taken
 
@@ -181,6 +191,17 @@ class RowAction:
             return found
         xp = namespace(rows)
         return to_numpy(xp.conj(rows) @ rows.T)
+
+
+def _inverse(gram: NDArray[Any], diagonal: NDArray[np.float64]) -> NDArray[np.complex128]:
+    """Inverse of the lower triangle of a Gram matrix with another diagonal."""
+    # A row without energy carries no information and, unregularised, would divide by zero.
+    idle = diagonal <= 0
+    triangle = np.tril(gram, -1).astype(np.complex128)
+    triangle[np.diag_indices(len(triangle))] = np.where(idle, 1.0, diagonal)
+    inverse: NDArray[np.complex128] = solve_triangular(triangle, np.eye(len(triangle)), lower=True)
+    inverse[idle] = 0
+    return inverse
 
 
 def _plain(matrix: RowSource) -> bool:

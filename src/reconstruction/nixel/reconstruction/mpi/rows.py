@@ -25,7 +25,7 @@ class RowSource(Protocol):
     def dtype(self) -> Any:  # noqa: ANN401  each array library has its own
         """Of the values."""
 
-    def __getitem__(self, rows: Any, /) -> Any:  # noqa: ANN401  an array of any library
+    def __getitem__(self, rows: Any, /) -> Any:  # noqa: ANN401  slices in, an array of any library out
         """Give the rows of a slice, as an array of shape (rows, voxels)."""
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from functools import cache
 from typing import TYPE_CHECKING
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from nixel.physics.arrays import check_workers
 
@@ -23,5 +24,11 @@ def linear_algebra_threads(workers: int) -> Iterator[None]:
         If `workers` is not an integer of one or more.
     """
     check_workers(workers)
-    with threadpool_limits(workers, user_api="blas"):
+    with _controller().limit(limits=workers, user_api="blas"):
         yield
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """Find the process' libraries once: looking for them takes as long as a small reconstruction."""
+    return ThreadpoolController()
