@@ -77,18 +77,18 @@ def scan(lines, steps, phantom, concentration, *, drive=LINE, gradient=GRADIENT,
     centres = np.array([(step, *line) for line in lines for step in steps])
     positions, velocity = motion(drive, gradient)
     coils = ReceiveCoils((1000.0,) * len(gradient))
-    # The focus field moves the field-free point to the centre: the same as moving the phantom the other way.
     u = [
         signal(
             concentration,
-            phantom - centre,
+            phantom,
             drive,
             gradient,
             PARTICLES,
             coils=coils,
             voxel_volume=voxel_volume,
+            focus=focus,
         )
-        for centre in centres
+        for focus in -np.array(gradient) * centres
     ]
     positions = positions + centres[:, None, :]
     return np.stack(u), positions, np.broadcast_to(velocity, positions.shape)
@@ -125,7 +125,7 @@ def tube():
     scanned = scan(
         [(y,) for y in lines], steps, fine.positions(), concentration, voxel_volume=fine.voxel_volume
     )
-    return *scanned, (lines, np.arange(-60, 61) * 0.5e-3)
+    return (*scanned, (lines, np.arange(-60, 61) * 0.5e-3))
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.01])

@@ -82,7 +82,7 @@ def velocity_compensated(
     ----------
     Goodwill, Conolly, "Multidimensional x-space magnetic particle imaging", IEEE Trans. Med. Imaging 30 (2011) 1581.
     """
-    signal, velocity = _real("signal", signal), _real("velocity", velocity)
+    signal, velocity = checked_real("signal", signal), checked_real("velocity", velocity)
     expected = (*signal.shape[:-2], *signal.shape[:-3:-1])
     if signal.ndim < 2 or velocity.shape != expected:
         raise ValueError(
@@ -157,13 +157,13 @@ def reconstruct(
     ----------
     Goodwill, Conolly, IEEE Trans. Med. Imaging 30 (2011) 1581; Lu et al., ibid. 32 (2013) 1565.
     """
-    signal, positions = _real("signal", signal, 3), _real("positions", positions, 3)
+    signal, positions = checked_real("signal", signal, 3), checked_real("positions", positions, 3)
     values, weights = velocity_compensated(signal, velocity, gradient=gradient, minimum_speed=minimum_speed)
     if positions.shape != np.shape(velocity):
         raise ValueError(
             f"positions: expected the velocity's shape {np.shape(velocity)}, found {positions.shape}"
         )
-    axes = _even(axes, positions.shape[-1])
+    axes = checked_axes(axes, positions.shape[-1])
     shape = tuple(len(axis) for axis in axes)
     edge = _border(shape) if zero is None else np.asarray(zero)
     if edge.shape != shape or edge.dtype != bool:
@@ -189,7 +189,7 @@ def _lost(
     minimum_speed: float,
 ) -> NDArray[np.floating[Any]]:
     """Velocity-compensate each lost component: (fields, samples, components)."""
-    lost = _real("lost", lost, 4)
+    lost = checked_real("lost", lost, 4)
     if (lost.shape[0], *lost.shape[2:]) != signal.shape or lost.shape[1] == 0:
         raise ValueError(
             f"lost: expected shape (fields, components, channels, samples) for a signal of shape {signal.shape}, "
@@ -209,7 +209,7 @@ def _border(shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return border
 
 
-def _real(name: str, value: NDArray[Any], rank: int | None = None) -> NDArray[np.floating[Any]]:
+def checked_real(name: str, value: NDArray[Any], rank: int | None = None) -> NDArray[np.floating[Any]]:
     """Refuse what is not a finite, non-empty array of float32 or float64 (of that rank)."""
     array = np.asarray(value)
     if array.dtype not in (np.float32, np.float64):
@@ -221,7 +221,7 @@ def _real(name: str, value: NDArray[Any], rank: int | None = None) -> NDArray[np
     return array
 
 
-def _even(axes: Sequence[NDArray[Any]], dimensions: int) -> list[NDArray[np.float64]]:
+def checked_axes(axes: Sequence[NDArray[Any]], dimensions: int) -> list[NDArray[np.float64]]:
     """Refuse axes that are not evenly spaced and ascending, one for each column of the positions."""
     found = [np.asarray(axis, dtype=np.float64) for axis in axes]
     if len(found) != dimensions:
