@@ -16,6 +16,7 @@ from nixel.physics.mpi import (
     ReceiveCoils,
     RotatingDrive,
     SteppedLine,
+    field_free_line,
     field_free_point,
     focus_for,
     magnetisation,
@@ -94,6 +95,21 @@ def test_a_swept_line_is_where_the_field_is_zero(drive):
     for shift in (-5e-3, 8e-3):
         field = drive.field(times) + np.einsum("tij,tj->ti", gradient, position + shift * along)
         np.testing.assert_allclose(field, 0.0, atol=1e-14)
+
+
+@pytest.mark.parametrize("drive", [PROJECTION, ROTATING])
+def test_a_lines_offset_is_its_distance_from_the_origin_and_its_speed_how_that_changes(drive):
+    # With a focus field the line does not pass the origin's two sides alike.
+    focus = (2e-3, -3e-3)
+    line, times = drive.line(2.0), (np.arange(5, drive.samples, 37) + 0.5) / drive.base_frequency
+    angles, offset, speed = field_free_line(drive, line, times, focus=focus)
+    foot = offset[:, None] * np.stack([-np.sin(angles), np.cos(angles)], axis=-1)
+    field = np.einsum("tij,tj->ti", gradient_matrix(line, times, 2), foot) + drive.field(times)
+    normal_part = np.sum((field + focus) * foot, axis=1)
+    np.testing.assert_allclose(normal_part, 0.0, atol=1e-17)
+    h = 1e-9
+    ahead, behind = (field_free_line(drive, line, times + s * h, focus=focus)[1] for s in (1, -1))
+    np.testing.assert_allclose(speed, (ahead - behind) / (2 * h), atol=1e-5 * np.abs(speed).max())
 
 
 def test_a_stepped_line_shows_each_angle_for_as_long():

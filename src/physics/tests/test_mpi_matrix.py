@@ -59,7 +59,6 @@ def test_chosen_frequencies_are_those_of_an_independent_model(drive):
     numbers = np.array([turns[0], 3 * turns[0], turns[1] * 2 + turns[0], 5 * turns[1] - 2 * turns[0]])
     found = system_matrix(
         places, drive, POINT, Particles(relaxation_time=1e-6), frequencies=numbers, coils=coils,
-        dtype=np.complex128,
     )  # fmt: skip
     assert found.shape == (axes, 4, 3)
 
@@ -73,26 +72,24 @@ def test_chosen_frequencies_are_those_of_an_independent_model(drive):
 
 
 def test_rows_and_all_frequencies_are_the_same_coefficients():
-    whole = system_matrix(GRID.positions(), DRIVE, POINT, Particles())
+    whole = system_matrix(GRID.positions(), DRIVE, POINT, Particles(), dtype=np.complex64)
     assert whole.shape == (2, 817, 20)
     assert whole.dtype == np.complex64
     rows = np.array([[1, 40], [0, 33], [0, 816]])
-    found = system_matrix(GRID.positions(), DRIVE, POINT, Particles(), frequencies=rows)
+    found = system_matrix(GRID.positions(), DRIVE, POINT, Particles(), frequencies=rows, dtype=np.complex64)
     np.testing.assert_array_equal(found, whole[rows[:, 0], rows[:, 1]])
 
 
 def test_each_angle_of_a_projection_scan_has_spectra_of_its_own():
     arguments = (GRID.positions(), PROJECTION, PROJECTION.line(2.0), Particles())
-    found = system_matrix(*arguments, frequencies=[1, 2, 3], dtype=np.complex128)
+    found = system_matrix(*arguments, frequencies=[1, 2, 3])
     assert found.shape == (2, 3, 3, 20)
     rows = np.array([[1, 2, 3], [0, 0, 1]])
-    chosen = system_matrix(*arguments, frequencies=rows, dtype=np.complex128)
+    chosen = system_matrix(*arguments, frequencies=rows)
     np.testing.assert_array_equal(chosen, np.stack([found[1, 2, 2], found[0, 0, 0]]))
     # An angle for itself is a scan of one angle.
     alone = ProjectionDrive(2.5e6, 100, 12e-3, (0.7,))
-    single = system_matrix(
-        GRID.positions(), alone, alone.line(2.0), Particles(), frequencies=[1, 2, 3], dtype=np.complex128
-    )
+    single = system_matrix(GRID.positions(), alone, alone.line(2.0), Particles(), frequencies=[1, 2, 3])
     np.testing.assert_allclose(found[:, 1], single, atol=1e-12 * np.abs(single).max())
 
 
@@ -144,12 +141,14 @@ def test_a_matrix_goes_into_a_file(tmp_path):
     out = np.lib.format.open_memmap(tmp_path / "matrix.npy", "w+", np.complex64, (2, 2, 20))
     system_matrix(GRID.positions(), DRIVE, POINT, Particles(), frequencies=[33, 40], out=out)
     out.flush()
-    expected = system_matrix(GRID.positions(), DRIVE, POINT, Particles(), frequencies=[33, 40])
+    expected = system_matrix(
+        GRID.positions(), DRIVE, POINT, Particles(), frequencies=[33, 40], dtype=np.complex64
+    )
     np.testing.assert_array_equal(np.load(tmp_path / "matrix.npy"), expected)
 
 
 def calibration(**options):
-    return calibrate(GRID, DRIVE, POINT, Particles(), **{"dtype": np.complex128} | options)
+    return calibrate(GRID, DRIVE, POINT, Particles(), **options)
 
 
 def test_a_calibration_without_noise_adds_up_to_a_full_bore():
@@ -242,12 +241,12 @@ def test_a_volume_is_calibrated():
     told = []
     found = calibrate(
         grid, SMALL, POINT, Particles(), coils=ReceiveCoils((1000.0,) * 3), frequencies=[105, 112, 120],
-        background_every=3, points=2, progress=lambda *steps: told.append(steps),
+        background_every=3, points=2, memory=1, dtype=np.complex64, progress=lambda *steps: told.append(steps),
     )  # fmt: skip
     assert found.measured.shape == (24, 3, 3)
     assert found.measured.dtype == np.complex64
     assert len(found.background) == 3
-    assert told[-1] == (8 * 24, 8 * 24)
+    assert told == [(step, 9 * 24) for step in range(1, 9 * 24 + 1)]
 
 
 ARGUMENTS = (GRID.positions(), DRIVE, POINT, Particles())
@@ -263,6 +262,7 @@ ARGUMENTS = (GRID.positions(), DRIVE, POINT, Particles())
         (lambda: system_matrix(*ARGUMENTS, frequencies=[[2, 5]]), "expected numbers of zero or more below"),
         (lambda: system_matrix(*ARGUMENTS, dtype=np.float32), "dtype: expected complex64 or complex128"),
         (lambda: system_matrix(*ARGUMENTS, out=np.zeros((2, 3), complex)), "out: expected complex values of"),
+        (lambda: system_matrix(np.zeros((0, 2)), *ARGUMENTS[1:]), r"positions: expected shape \(voxels, 2\)"),
         (lambda: system_matrix(*ARGUMENTS, memory=0), "memory: expected a positive number of bytes"),
         (lambda: system_matrix(*ARGUMENTS, workers=0), "workers: expected a number of threads"),
         (lambda: system_matrix(*ARGUMENTS, voxel_volume=0.0), "voxel_volume: expected a positive number"),

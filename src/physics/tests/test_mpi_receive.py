@@ -14,6 +14,7 @@ from nixel.physics.mpi import (
     ReceiveCoils,
     flicker_density,
     magnetisation_rate,
+    measure,
     noise,
     signal,
     spectral_deviation,
@@ -187,6 +188,25 @@ def test_a_drift_warms_up_follows_its_trend_and_walks():
     np.testing.assert_allclose(frames[1], 2 * frames[0])
 
 
+def test_measured_frames_are_the_voltage_with_drifting_background_and_averaged_noise():
+    density, averages = 4e-18, 5
+    u = signal(np.ones(1), np.array([[2e-3, 1e-3]]), DRIVE, GRADIENT, Particles())
+    through = FeedThrough((1e-3, 1e-4)).voltage(DRIVE, 2)
+    settings = {"background": through, "drift": Drift(trend=0.1), "averages": averages, "frames": 60}
+    clean, times = measure(u, 2.5e6, **settings, start=2.0)
+    np.testing.assert_allclose(times, 2.0 + (np.arange(60) + 0.5) * 5 * DRIVE.period)
+    expected = u + (1 + 0.1 * times)[:, None, None] * through
+    np.testing.assert_allclose(clean, expected, atol=1e-15)
+    noisy, _ = measure(u, 2.5e6, **settings, start=2.0, density=density, seed=4)
+    variance = density * 2.5e6 / 2 / averages
+    assert abs((noisy - clean).var() / variance - 1) < 4 * np.sqrt(2 / clean.size)
+    # Frames are independent.
+    flat = (noisy - clean).reshape(60, -1)
+    assert abs(np.mean(flat[1:] * flat[:-1])) < 4 * variance / np.sqrt(flat[1:].size)
+    again, _ = measure(u, 2.5e6, **settings, start=2.0, density=density, seed=4)
+    np.testing.assert_array_equal(again, noisy)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -201,6 +221,8 @@ def test_a_drift_warms_up_follows_its_trend_and_walks():
             lambda: ReceiveCoils(measured=(MeasuredTransfer((1.0, 2.0), (1.0, 1.0)),)),
             "one table for each of 2 channels",
         ),
+        (lambda: ReceiveCoils((1.0, np.nan)), "sensitivities: expected finite numbers"),
+        (lambda: ReceiveCoils(((1.0, np.inf),)), "sensitivities: expected finite numbers"),
         (lambda: ReceiveCoils(resonance=-1.0), "resonance: expected a positive frequency"),
         (lambda: ReceiveCoils(quality=0.0), "quality: expected a positive number"),
         (lambda: ReceiveCoils().correct(np.ones((2, 4)), 1.0, smallest=1.0), "smallest: expected 0 or more"),
@@ -219,6 +241,12 @@ def test_a_drift_warms_up_follows_its_trend_and_walks():
         (lambda: tabulated_density(np.array([1.0, 2.0]), -np.ones(2)), "densities: expected finite numbers"),
         (lambda: Drift(walk=-1.0), "walk of zero or more"),
         (lambda: Drift().factor(np.array([2.0, 1.0])), "times: expected ascending"),
+        (
+            lambda: measure(np.zeros(4), 1.0),
+            r"voltage: expected finite values of shape \(channels, samples\)",
+        ),
+        (lambda: measure(np.zeros((1, 4)), 1.0, averages=0), "averages: expected a positive number"),
+        (lambda: measure(np.zeros((1, 4)), 1.0, start=-9.0), "times: expected ascending numbers of zero"),
         (lambda: FeedThrough((np.nan,)), "harmonics, crosstalk: expected finite"),
     ],
 )

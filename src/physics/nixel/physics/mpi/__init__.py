@@ -11,13 +11,14 @@ from nixel.physics.mpi.induction import signal, system_function
 from nixel.physics.mpi.langevin import langevin, langevin_derivative
 from nixel.physics.mpi.loops import CircularLoop
 from nixel.physics.mpi.matrix import system_matrix
+from nixel.physics.mpi.measurement import measure
 from nixel.physics.mpi.particles import Particles, brownian_time, magnetisation, magnetisation_rate
 from nixel.physics.mpi.patches import focus_for, multi_patch_signal, patch_centres
 from nixel.physics.mpi.projection import ProjectionDrive, RotatingDrive
 from nixel.physics.mpi.receive import ReceiveCoils, thermal_noise
 from nixel.physics.mpi.receive_noise import flicker_density, noise, spectral_deviation, tabulated_density
 from nixel.physics.mpi.selection import FieldFreeLine, FieldFreePoint, SelectionField, SteppedLine
-from nixel.physics.mpi.trajectories import field_free_point
+from nixel.physics.mpi.trajectories import field_free_line, field_free_point
 from nixel.physics.mpi.transfer import MeasuredTransfer
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "SteppedLine",
     "brownian_time",
     "calibrate",
+    "field_free_line",
     "field_free_point",
     "flicker_density",
     "focus_for",
@@ -46,6 +48,7 @@ __all__ = [
     "langevin_derivative",
     "magnetisation",
     "magnetisation_rate",
+    "measure",
     "multi_patch_signal",
     "noise",
     "patch_centres",

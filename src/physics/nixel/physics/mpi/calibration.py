@@ -14,9 +14,10 @@ from nixel.physics.mpi.background import Drift
 from nixel.physics.mpi.fields import Drive, check_positive
 from nixel.physics.mpi.induction import Progress
 from nixel.physics.mpi.matrix import system_matrix
+from nixel.physics.mpi.measurement import EmptyBore
 from nixel.physics.mpi.particles import Particles
 from nixel.physics.mpi.receive import ReceiveCoils
-from nixel.physics.mpi.receive_noise import Density, spectral_deviation, spectral_noise
+from nixel.physics.mpi.receive_noise import Density
 from nixel.physics.mpi.selection import Selection
 
 Array = NDArray[np.floating[Any]]
@@ -141,7 +142,7 @@ def calibrate(
     move_time: float = 0.1,
     exchange_time: float = 1.0,
     seed: int = 0,
-    dtype: DTypeLike = np.complex64,
+    dtype: DTypeLike = np.complex128,
     workers: int = 1,
     memory: int | None = None,
     progress: Progress | None = None,
@@ -181,7 +182,7 @@ def calibrate(
     dtype, workers, memory
         As for `system_matrix`.
     progress : callable, optional
-        Told voxels done, voxels in all, each as often as the sample has nodes.
+        Told steps done, steps in all: one a voxel and node of the sample, and one more a voxel.
 
     Returns
     -------
@@ -193,7 +194,7 @@ def calibrate(
         If numbers do not fit together or are not positive.
     """
     coils = coils or ReceiveCoils()
-    check_positive(concentration=concentration, points=points, averages=averages)
+    check_positive(concentration=concentration, points=points)
     check_positive(background_every=background_every, background_frames=background_frames)
     if not (min(move_time, exchange_time) >= 0 and math.isfinite(move_time + exchange_time)):
         raise ValueError(
@@ -207,45 +208,40 @@ def calibrate(
     numbers = np.arange(length // 2 + 1) if frequencies is None else np.asarray(frequencies, dtype=np.intp)
     if numbers.ndim != 1:
         raise ValueError(f"frequencies: expected numbers of shape (frequencies,), found {numbers.shape}")
-    empty = np.zeros((channels, drive.samples)) if background is None else np.asarray(background)
-    if empty.shape != (channels, drive.samples) or not np.isfinite(empty).all():
-        raise ValueError(
-            f"background: expected finite values of shape {(channels, drive.samples)} in V, found {empty.shape}"
-        )
-    deviation = spectral_deviation(density, length, drive.base_frequency) / math.sqrt(averages)
+    bore = EmptyBore(
+        (channels, *segments, length),
+        drive.base_frequency,
+        density=density, averages=averages, background=background, seed=seed,
+    )  # fmt: skip
+
+    def told(done: int, steps: int) -> None:
+        if progress is not None:  # noise and background are the last step of each voxel
+            progress(done, steps + grid.voxels)
 
     volume = math.prod(size)
-    measured = _sample_spectra(
-        grid, size[: drive.axes], points, volume * 1.0, drive, gradient, particles,
-        coils=coils, focus=focus, frequencies=numbers, dtype=dtype, workers=workers, memory=memory, progress=progress,
+    options = {
+        "coils": coils, "focus": focus, "frequencies": numbers, "dtype": dtype, "workers": workers, "memory": memory
+    }  # fmt: skip
+    measured, steps = _sample_spectra(
+        grid, (channels, *segments, len(numbers)), size[: drive.axes], points, volume * concentration,
+        drive, gradient, particles, told, options,
     )  # fmt: skip
-    measured *= measured.real.dtype.type(concentration)
-
     frame_time = averages * drive.samples / drive.base_frequency
     times, background_times, order = _schedule(
         grid, background_every, background_frames, frame_time, move_time, exchange_time
     )
-    ordered = np.sort(np.concatenate([times, background_times]))
-    factors = np.interp(
-        np.concatenate([times, background_times]), ordered, (drift or Drift()).factor(ordered)
-    )
-    empty_spectrum = np.fft.rfft(empty.reshape(channels, *segments, length), norm="forward")
-    key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
-
-    def without_sample(frame: int, factor: float) -> NDArray[np.complex128]:
-        counter = np.array([0, frame, 0, 0], dtype=np.uint64)
-        generator = np.random.Generator(np.random.Philox(key=key, counter=counter))
-        noise = spectral_noise(deviation, length, (channels, *segments), generator)
-        return (noise + factor * empty_spectrum)[..., numbers]
-
-    for voxel in range(len(times)):
-        measured[voxel] += without_sample(int(order[voxel]), factors[voxel])
-    frames = np.stack(
-        [
-            without_sample(int(order[index]), factors[index])
-            for index in range(len(times), len(times) + len(background_times))
-        ]
-    ).astype(dtype)
+    all_times = np.concatenate([times, background_times])
+    in_time = np.argsort(order)
+    factors = np.empty(len(all_times))
+    factors[in_time] = (drift or Drift()).factor(all_times[in_time])
+    for voxel in range(grid.voxels):
+        measured[voxel] += bore.spectrum(int(order[voxel]), factors[voxel])[..., numbers]
+        told(steps + voxel + 1, steps)
+    empty = [
+        bore.spectrum(int(order[index]), factors[index])[..., numbers]
+        for index in range(grid.voxels, len(all_times))
+    ]
+    frames = np.stack(empty).astype(dtype)
     return Calibration(
         measured,
         frames,
@@ -259,35 +255,37 @@ def calibrate(
 
 def _sample_spectra(
     grid: Grid,
+    shape: tuple[int, ...],
     size: Sequence[float],
     points: int,
-    volume: float,
+    amount: float,
     drive: Drive,
     gradient: Selection,
     particles: Particles,
-    *,
-    progress: Progress | None,
-    **options: Any,  # noqa: ANN401 - those of system_matrix, handed on
-) -> Complex:
-    """Spectra of a box of unit concentration at each voxel's centre, (voxels, channels, ...)."""
+    progress: Progress,
+    options: dict[str, Any],
+) -> tuple[Complex, int]:
+    """Spectra of a box of `amount` mol of iron at each voxel's centre, (voxels, *shape), and the steps taken."""
     nodes, weights = np.polynomial.legendre.leggauss(points)
     places = grid.positions()
-    total: Complex | None = None
     choices = list(itertools.product(range(points), repeat=len(size)))
+    steps = len(choices) * len(places)
+    total: Complex = np.zeros((len(places), *shape), dtype=options["dtype"])
     for done, choice in enumerate(choices):
 
         def told(voxels: int, _all: int, before: int = done * len(places)) -> None:
-            if progress is not None:
-                progress(before + voxels, len(choices) * len(places))
+            progress(before + voxels, steps)
 
         shift = np.array([nodes[index] * extent / 2 for index, extent in zip(choice, size, strict=True)])
         share = math.prod(weights[index] / 2 for index in choice)
-        spectra = system_matrix(
-            places + shift, drive, gradient, particles, voxel_volume=volume * share, progress=told, **options
-        )
-        total = spectra if total is None else total + spectra
-    assert total is not None
-    return np.ascontiguousarray(np.moveaxis(total, -1, 0))
+        part = total if len(choices) == 1 else np.empty_like(total)
+        system_matrix(
+            places + shift, drive, gradient, particles,
+            voxel_volume=amount * share, out=np.moveaxis(part, 0, -1), progress=told, **options,
+        )  # fmt: skip
+        if part is not total:
+            total += part
+    return total, steps
 
 
 def _schedule(

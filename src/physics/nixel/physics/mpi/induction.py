@@ -65,11 +65,11 @@ class Induction:
         Raises
         ------
         ValueError
-            If their shape does not fit the drive's axes or one is not finite.
+            If there are none, their shape does not fit the drive's axes or one is not finite.
         """
         places = np.asarray(positions, dtype=np.float64)
         axes = self.drive.axes
-        if places.ndim != 2 or places.shape[1] != axes:
+        if places.ndim != 2 or places.shape[1] != axes or len(places) == 0:
             raise ValueError(f"positions: expected shape (voxels, {axes}) in m, found {places.shape}")
         if not np.isfinite(places).all():
             raise ValueError("positions: expected finite numbers in m, found NaN or infinity")

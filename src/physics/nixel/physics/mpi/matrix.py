@@ -28,7 +28,7 @@ def system_matrix(
     coils: ReceiveCoils | None = None,
     voxel_volume: float = 1e-9,
     focus: Sequence[float] = (),
-    dtype: DTypeLike = np.complex64,
+    dtype: DTypeLike = np.complex128,
     out: Complex | None = None,
     workers: int = 1,
     memory: int | None = None,
@@ -50,7 +50,7 @@ def system_matrix(
         Which coefficients: their numbers, shape (frequencies,), for every channel and segment; or rows (channel,
         number), shape (rows, 2); or rows (channel, segment, number), shape (rows, 3). All by default.
     dtype : dtype
-        Complex, of the result; the model is evaluated in float64.
+        Complex, of the result; the model is evaluated in float64. complex64 halves a large matrix.
     out : array of complex, optional
         Written to and returned, such as a memory-mapped file for a matrix larger than the memory.
     workers : int

@@ -47,7 +47,8 @@ class ReceiveCoils:
     Raises
     ------
     ValueError
-        If there is no channel, resonance or quality is not positive, or tables do not fit the channels.
+        If there is no channel, a sensitivity is not finite, resonance or quality is not positive, or tables do
+        not fit the channels.
     """
 
     sensitivities: tuple[Sensitivity, ...] = (1000.0, 1000.0)
@@ -58,6 +59,10 @@ class ReceiveCoils:
     def __post_init__(self) -> None:
         if not self.sensitivities:
             raise ValueError("sensitivities: expected one for each channel, found none")
+        for sensitivity in self.sensitivities:
+            homogeneous = isinstance(sensitivity, int | float | np.number | tuple)
+            if homogeneous and not np.isfinite(np.asarray(sensitivity, dtype=np.float64)).all():
+                raise ValueError(f"sensitivities: expected finite numbers in 1/m, found {sensitivity!r}")
         if self.resonance is not None and not self.resonance > 0:
             raise ValueError(f"resonance: expected a positive frequency in Hz, found {self.resonance!r}")
         if not self.quality > 0:
@@ -94,13 +99,13 @@ class ReceiveCoils:
         axes = positions.shape[1]
         result = np.zeros((len(self.sensitivities), *positions.shape))
         for channel, sensitivity in enumerate(self.sensitivities):
-            if isinstance(sensitivity, int | float):
+            if isinstance(sensitivity, int | float | np.number):
                 if channel >= axes:
                     raise ValueError(
                         f"coils: expected at most one channel for each of {axes} axes, "
                         f"found {len(self.sensitivities)}; give the others' directions as vectors"
                     )
-                result[channel, :, channel] = sensitivity
+                result[channel, :, channel] = float(sensitivity)
             elif isinstance(sensitivity, tuple):
                 if len(sensitivity) < axes:
                     raise ValueError(

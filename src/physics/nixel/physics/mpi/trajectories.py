@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nixel.physics.mpi.fields import Drive
-from nixel.physics.mpi.selection import Selection, gradient_matrix
+from nixel.physics.mpi.projection import line_normal
+from nixel.physics.mpi.selection import FieldFreeLine, Selection, SteppedLine, gradient_matrix
 
 Array = NDArray[np.floating[Any]]
 
@@ -46,6 +47,48 @@ def field_free_point(
     offset = drive.field(times) + focus_vector(focus, drive.axes)
     position = -np.einsum("...ij,...j->...i", inverse, offset)
     return position, -np.einsum("...ij,...j->...i", inverse, drive.field_rate(times))
+
+
+def field_free_line(
+    drive: Drive, line: FieldFreeLine | SteppedLine, times: Array, *, focus: Sequence[float] = ()
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Angle, offset and speed of a field-free line in the plane z = 0.
+
+    The line is where n.r = offset, with the normal n = (-sin a, cos a): offset = -n.(B_D + B_F)/G.
+
+    Parameters
+    ----------
+    drive : Drive
+        With two axes or more.
+    line : FieldFreeLine or SteppedLine
+    times : array of float, shape (samples,)
+        In s.
+    focus : sequence of float, one an axis, optional
+        Focus field in T.
+
+    Returns
+    -------
+    angle : array of float64, shape (samples,)
+        Between the line and the x axis, in rad.
+    offset : array of float64, shape (samples,)
+        From the origin, in m.
+    speed : array of float64, shape (samples,)
+        Time derivative of the offset, that of a turning line included, in m/s.
+
+    Raises
+    ------
+    ValueError
+        If the focus field does not fit the drive's axes.
+    """
+    times = np.asarray(times, dtype=np.float64)
+    angles = line.angles(times)
+    normal, back = (line_normal(angles - turn)[:, : drive.axes] for turn in (0.0, np.pi / 2))
+    field = drive.field(times) + focus_vector(focus, drive.axes)
+    turning = 2.0 * np.pi * line.rotation_frequency if isinstance(line, FieldFreeLine) else 0.0
+    offset = -np.sum(field * normal, axis=1) / line.strength
+    # dn/da = -n(a - pi/2)
+    rate = np.sum(drive.field_rate(times) * normal, axis=1) - turning * np.sum(field * back, axis=1)
+    return angles, offset, -rate / line.strength
 
 
 def focus_vector(focus: Sequence[float], axes: int) -> NDArray[np.float64]:
