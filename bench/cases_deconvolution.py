@@ -112,7 +112,7 @@ def _peers(image: NDArray[Any], psf: NDArray[Any], iterations: int) -> dict[str,
             image, psf, num_iter=iterations, clip=False
         )
     try:
-        from RedLionfishDeconv import doRLDeconvolutionFromNpArrays as of_redlionfish
+        from RedLionfishDeconv import doRLDeconvolutionFromNpArrays as of_redlionfish  # noqa: N813
     except ImportError as error:
         peers["RedLionfish"] = f"not installed: {error}"
     else:

@@ -94,9 +94,10 @@ def xspace(
         pictures.append(np.nan_to_num(found.image, nan=0.0).reshape(shape))
         progress("frames", number + 1, len(signals))
     data = np.stack(pictures)
-    thickness = (grid.thickness,) if axes == 2 else ()
-    z, y, x = (*thickness, *grid.spacing)
-    start = (*((0.0,) if axes == 2 else ()), *(float(axis[0]) for axis in grid.axes()))
+    plane = axes == 2
+    z, y, x = [grid.thickness, *grid.spacing] if plane else [*grid.spacing]
+    first = [float(axis[0]) for axis in grid.axes()]
+    start = [0.0, *first] if plane else first
     volume = Volume(
         data if len(data) > 1 else data[0],
         (z, y, x),
