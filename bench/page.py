@@ -54,6 +54,7 @@ def _lines(results: Mapping[str, Any]) -> Iterator[str]:
         + f" on {machine['cores']} cores of a {machine['processor']}, {machine['memory']}, Python {machine['python']}; "
         + ", ".join(f"{name} {version}" for name, version in results["versions"].items())
         + "."
+        + _load([measured["load"] for measured in cases.values() if "load" in measured])
     )
     yield ""
     judged = {name: judge(measured) for name, measured in cases.items()}
@@ -75,6 +76,14 @@ def _lines(results: Mapping[str, Any]) -> Iterator[str]:
         yield ""
     for name, measured in cases.items():
         yield from _case(name, measured)
+
+
+def _load(found: list[float]) -> str:
+    """How busy the machine was: what alternating runs make bearable, and a reader should know."""
+    if not found:
+        return ""
+    low, high = min(found), max(found)
+    return f" The load average was {low:.1f} to {high:.1f} as the cases began; about 1 is the bench itself."
 
 
 def _case(name: str, measured: Mapping[str, Any]) -> Iterator[str]:
