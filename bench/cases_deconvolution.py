@@ -37,7 +37,9 @@ def cases() -> Iterator[Case]:
         at_most_floors=1.35,
         times_faster=dict.fromkeys((name for name in peers if name.startswith("scikit-image")), 2.5),
         note="Below the floor is possible: what lies beyond the image is not transformed, and the transforms are taken "
-        "in pieces that stay in the cache. RedLionfish does not pad: it has half as many voxels, and its edges wrap.",
+        "in pieces that stay in the cache. scikit-image takes six transforms a step where four are needed, so that 2.5 "
+        "is near what NumPy and SciPy can reach: 2.4 to 2.6 is measured. RedLionfish does not pad: it has half as many "
+        "voxels, and its edges wrap.",
     )
     small, small_psf = scene((32, 128, 128), 17)
     peers = _peers(small, small_psf, 50)
@@ -112,11 +114,11 @@ def _peers(image: NDArray[Any], psf: NDArray[Any], iterations: int) -> dict[str,
             image, psf, num_iter=iterations, clip=False
         )
     try:
-        from RedLionfishDeconv import doRLDeconvolutionFromNpArrays as of_redlionfish  # noqa: N813
+        from RedLionfishDeconv import doRLDeconvolutionFromNpArrays
     except ImportError as error:
         peers["RedLionfish"] = f"not installed: {error}"
     else:
-        peers[f"RedLionfish {version('RedLionfish')} (CPU)"] = lambda: of_redlionfish(
+        peers[f"RedLionfish {version('RedLionfish')} (CPU)"] = lambda: doRLDeconvolutionFromNpArrays(
             image, psf, niter=iterations, method="cpu"
         )
     return peers

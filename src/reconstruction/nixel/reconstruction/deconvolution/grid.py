@@ -36,21 +36,33 @@ class Grid:
         Their shapes.
     boundary
         "zero-loss": the object goes on beyond the image; "periodic": it repeats with the image.
+    halved
+        Axis along which the spectrum of real values is stored to the middle only.
     """
 
     image: tuple[int, ...]
     psf: tuple[int, ...]
     boundary: str
+    halved: int
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """All axes, the halved one last, as a transform of real values takes them."""
+        return (*(axis for axis in range(len(self.image)) if axis != self.halved), self.halved)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Lengths of the transforms along `axes`."""
+        return tuple(self.shape[axis] for axis in self.axes)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the transforms, and so of the estimate."""
         if self.boundary == "periodic":
             return self.image
-        last = len(self.image) - 1
         return tuple(
             # A single sample needs no transform, and so no good length.
-            n if n == k == 1 and axis != last else scipy.fft.next_fast_len(n + k - 1, real=axis == last)
+            n if n == k == 1 else scipy.fft.next_fast_len(n + k - 1, real=axis == self.halved)
             for axis, (n, k) in enumerate(zip(self.image, self.psf, strict=True))
         )
 
@@ -87,8 +99,7 @@ def transfer_function(psf: NDArray[np.float64], grid: Grid, image: Array, *, wor
     """
     xp = namespace(image)
     result = transferred(psf, image)
-    last = psf.ndim - 1
-    for axis in reversed(range(psf.ndim)):
+    for axis in reversed(grid.axes):
         k, length = grid.psf[axis], grid.shape[axis]
         shape = (*result.shape[:axis], length, *result.shape[axis + 1 :])
         placed = xp.zeros(shape, dtype=result.dtype, device=array_api_compat.device(image))
@@ -96,15 +107,13 @@ def transfer_function(psf: NDArray[np.float64], grid: Grid, image: Array, *, wor
         placed[(*before, slice(k - k // 2), ...)] = result[(*before, slice(k // 2, k), ...)]
         if k > 1:
             placed[(*before, slice(length - k // 2, length), ...)] = result[(*before, slice(k // 2), ...)]
-        transform = rfftn if axis == last else fftn
+        transform = rfftn if axis == grid.halved else fftn
         result = transform(placed, None, (axis,), workers=workers)
     return result
 
 
-def weights(
-    psf: NDArray[np.float64], grid: Grid, dtype: type[np.floating[Any]]
-) -> tuple[NDArray[Any], float]:
-    """One over the share of the light of each point of the grid that falls into the image.
+def weights(psf: NDArray[np.float64], grid: Grid, dtype: type[np.floating[Any]]) -> NDArray[Any]:
+    """One over the share of the light of each point of the grid that falls into the image; below 0.1 % zero.
 
     The share is the adjoint blur of ones. Here it is the sum of the point spread function over the window as seen from
     the point, from its cumulative sums: free of the rounding errors of a transform, which would be divided by.
@@ -120,33 +129,33 @@ def weights(
 
     Returns
     -------
-    weights : ndarray, shape of the grid
-        Zero where the share is below 0.1 %.
-    seen : float
-        Sum of the shares that are not below it.
+    ndarray, shape of the grid
     """
     if grid.boundary == "periodic":
-        return np.ones(grid.shape, dtype), float(np.prod(grid.shape))
+        return np.ones(grid.shape, dtype)
     sums = psf
     # The first axis last: what is large by then is worked on a plane at a time.
     for axis in reversed(range(psf.ndim)):
-        zero = np.zeros((*sums.shape[:axis], 1, *sums.shape[axis + 1 :]))
-        sums = np.concatenate([zero, np.cumsum(sums, axis=axis)], axis=axis)
         n, k, length = grid.image[axis], grid.psf[axis], grid.shape[axis]
+        addends = np.moveaxis(sums, axis, 0)
+        sums = np.zeros((*sums.shape[:axis], k + 1, *sums.shape[axis + 1 :]))
+        totals = np.moveaxis(sums, axis, 0)
+        for m in range(k):  # numpy.cumsum is slow along other axes than the last
+            np.add(totals[m], addends[m], out=totals[m + 1])
         index = np.arange(length)
         place = np.where(index < n + grid.after[axis], index, index - length)
         end, begin = np.clip(n - place + k // 2, 0, k), np.clip(k // 2 - place, 0, k)
         if axis:
             sums = sums.take(end, axis=axis) - sums.take(begin, axis=axis)
     result = np.empty(grid.shape, dtype)
-    seen = 0.0
-    for plane, last, first in zip(result, end, begin, strict=True):
-        share = sums[last] - sums[first]
-        share[share < _LEAST_SEEN] = 0
-        seen += float(share.sum())
-        np.divide(1, share, out=share, where=share > 0)
-        plane[...] = share
-    return result, seen
+    for number, (plane, last, first) in enumerate(zip(result, end, begin, strict=True)):
+        if number > 0 and (last, first) == (end[number - 1], begin[number - 1]):
+            plane[...] = result[number - 1]
+        else:
+            np.subtract(sums[last], sums[first], out=plane, casting="same_kind")
+            plane[plane < _LEAST_SEEN] = np.inf
+            np.reciprocal(plane, out=plane)
+    return result
 
 
 def cropped(estimate: Array, grid: Grid) -> Array:

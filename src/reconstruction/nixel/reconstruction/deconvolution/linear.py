@@ -120,7 +120,9 @@ def spectrum_shape(
 
 
 def _grid(image: Sequence[int], psf: Sequence[int], boundary: str) -> Grid:
-    return Grid(tuple(image), tuple(psf), "periodic" if boundary == "periodic" else "zero-loss")
+    return Grid(
+        tuple(image), tuple(psf), "periodic" if boundary == "periodic" else "zero-loss", len(image) - 1
+    )
 
 
 def _checked_ratio(noise_to_signal: Array | float, image: Array, grid: Grid) -> Array | float:

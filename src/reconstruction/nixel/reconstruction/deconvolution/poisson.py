@@ -15,7 +15,7 @@ from nixel.reconstruction.deconvolution.checks import (
     checked_psf,
     numpy_dtype,
 )
-from nixel.reconstruction.deconvolution.grid import Grid, cropped, transfer_function, unwrapped, weights
+from nixel.reconstruction.deconvolution.grid import Grid, cropped, unwrapped, weights
 from nixel.reconstruction.deconvolution.problem import Problem
 from nixel.reconstruction.deconvolution.slabs import SlabIteration
 
@@ -40,8 +40,9 @@ def richardson_lucy(
 
     H is the convolution with the point spread function, of which the image's window is kept; H^T its adjoint. It is
     the expectation-maximisation algorithm of the Poisson likelihood: without acceleration and regularisation no step
-    raises the divergence sum(image log(image / m) - image + m), m = H x + background. The start is uniform. Without
-    background, the light that the estimate sends into the image is the image's sum after every plain step.
+    raises the divergence sum(image log(image / m) - image + m), m = H x + background. Without background, the light
+    that the estimate sends into the image is the image's sum. The start is uniform. The first step leaves those points
+    dark of which the image sees less than 0.1 %, and of the light only what it does not give to them.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def richardson_lucy(
         steps, but it may rise now and then.
     boundary : "zero-loss" or "periodic"
         "zero-loss": the object goes on beyond the image's edges, as far as its light reaches in, and is estimated
-        there, too. A point of which the image sees less than 0.1 % stays dark. "periodic": the object repeats with
+        there, too. "periodic": the object repeats with
         the image.
     regularisation : float
         Strength of the total variation penalty (Dey et al. 2006), on a grid of unit steps; zero for none. It must be
@@ -110,17 +111,15 @@ def richardson_lucy(
         image, kernel = xp.reshape(image, (1, -1)), kernel.reshape(1, -1)
         if not isinstance(background, float):
             background = xp.reshape(background, (1, -1))
-    grid = Grid(tuple(image.shape), kernel.shape, boundary)
-    weight, seen = weights(kernel, grid, numpy_dtype(image))
-    start = float(xp.sum(xp.clip(image - background, 0, None), dtype=xp.float64)) / seen
-    transfer = transfer_function(kernel, grid, image, workers=workers)
-    problem = Problem(image, background, transfer, like(weight, image), start, regularisation, grid)
-    del transfer, weight
+    grid = Grid(tuple(image.shape), kernel.shape, boundary, halved=1)
+    weight = like(weights(kernel, grid, numpy_dtype(image)), image)
+    start = float(xp.mean(xp.clip(image - background, 0, None)))
+    problem = Problem(image, background, kernel, weight, start, regularisation, grid)
     if start == 0:
         estimate = xp.zeros_like(problem.weights)
     elif is_numpy(image):
-        iteration = SlabIteration(problem, acceleration=acceleration)
-        estimate = iteration.run(iterations, workers=workers, progress=progress)
+        iteration = SlabIteration(problem, acceleration=acceleration, workers=workers)
+        estimate = iteration.run(iterations, progress, window=crop)
     else:
         estimate = plain.iterate(problem, iterations, acceleration=acceleration, progress=progress)
     window = cropped(estimate, grid) if crop else unwrapped(estimate, grid)

@@ -10,6 +10,9 @@ from nixel.physics.arrays import Array, namespace
 from nixel.reconstruction.deconvolution.checks import transferred
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from nixel.reconstruction.deconvolution.grid import Grid
 
 Progress = Callable[[int, int], None]
@@ -27,8 +30,8 @@ class Problem:
     image : array
         Counts.
     background : float or array of the image's shape
-    transfer : array, complex
-        Half spectrum of the point spread function on the grid.
+    psf : ndarray, float64
+        Of sum 1.
     weights : array, shape of the grid
         One over how much of each point the image sees; zero where the estimate stays dark.
     start : float
@@ -40,7 +43,7 @@ class Problem:
 
     image: Array
     background: Array | float
-    transfer: Array
+    psf: NDArray[np.float64]
     weights: Array
     start: float
     regularisation: float
