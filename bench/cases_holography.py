@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from nixel.reconstruction.holography import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     Array = np.ndarray[Any, Any]
 
@@ -77,20 +78,38 @@ def transforms(shape: tuple[int, int], reach: float, count: int) -> tuple[str, R
     return f"{count} Fourier transforms of {rows}x{columns}", run
 
 
-def unlike(part: Callable[[Array], Array], true: Array) -> Callable[[Array], float]:
-    """One minus the correlation of a part of the field."""
-    return lambda field: 1 - float(np.corrcoef(part(field).ravel(), part(true).ravel())[0, 1])
+def unlike(found: Array, true: Array) -> float:
+    """One minus the correlation."""
+    return 1 - float(np.corrcoef(found.ravel(), true.ravel())[0, 1])
+
+
+@cache
+def eight_heights() -> tuple[Array, Array]:
+    """What is on the pixels, and its holograms; made when a case first runs, not when it is named."""
+    sample = cells(192 + 2 * 96)
+    return on_pixels(sample, 96), record(sample, HEIGHTS, 96)
+
+
+@cache
+def moved() -> tuple[Array, Array]:
+    """Shifts in pixels, and holograms that stand apart by them."""
+    true = np.random.default_rng(2).uniform(-2, 2, (8, 2))
+    true[0] = 0
+    sample = cells(256 + 2 * 64)
+    frames = [
+        simulate_hologram(sample, 300e-6, oversampling=FINER, margin=64, shift=tuple(PIXEL * s), **OPTICS)
+        for s in true
+    ]
+    return true, np.stack(frames)
 
 
 def several_heights() -> Iterator[Case]:
     """Time on 1024 x 1024; what comes back on 192 x 192."""
-    sample = cells(192 + 2 * 96)
-    true, holograms = on_pixels(sample, 96), record(sample, HEIGHTS, 96)
     for name, part, bound in (("amplitude", np.abs, 0.05), ("phase", np.angle, 0.15)):
         yield Case(
             name=f"holograms: {name} from 8 heights of 192x192, 50 iterations",
-            ours=lambda: reconstruct_multi_height(holograms, HEIGHTS, workers=THREADS, **OPTICS),
-            error=unlike(part, true),
+            ours=lambda: reconstruct_multi_height(eight_heights()[1], HEIGHTS, workers=THREADS, **OPTICS),
+            error=lambda field, part=part: unlike(part(field), part(eight_heights()[0])),
             error_name="1 - correlation",
             error_at_most=bound,
         )
@@ -138,21 +157,13 @@ def one_hologram() -> Iterator[Case]:
 
 def shifts() -> Iterator[Case]:
     """Sub-pixel shifts of eight frames."""
-    true = np.random.default_rng(2).uniform(-2, 2, (8, 2))
-    true[0] = 0
-    sample = cells(256 + 2 * 64)
-    frames = np.stack(
-        [
-            simulate_hologram(sample, 300e-6, oversampling=FINER, margin=64, shift=tuple(PIXEL * s), **OPTICS)
-            for s in true
-        ]
-    )
     peers: dict[str, Run | str]
     try:
         import skimage
         from skimage.registration import phase_cross_correlation
 
         def peer() -> Array:
+            frames = moved()[1]
             found = [phase_cross_correlation(frames[0], frame, upsample_factor=100)[0] for frame in frames]
             return np.array(found)
 
@@ -161,9 +172,9 @@ def shifts() -> Iterator[Case]:
         peers = {"scikit-image": f"not installed ({error})"}
     yield Case(
         name="holograms: shifts of 8 frames of 256x256",
-        ours=lambda: estimate_shifts(frames, workers=THREADS),
+        ours=lambda: estimate_shifts(moved()[1], workers=THREADS),
         peers=peers,
-        error=lambda found: float(np.abs(found - true).max()),
+        error=lambda found: float(np.abs(found - moved()[0]).max()),
         error_name="largest error in pixels",
         error_at_most=0.01,
     )

@@ -263,6 +263,23 @@ def test_tiles_give_what_the_whole_gives():
         assert difference.max() < 0.1
 
 
+def test_several_heights_in_little_memory_are_as_good():
+    sample = cells(1, absorption=0.5, phase=1.5)
+    near = HEIGHTS / 5
+    holograms = np.stack([record(sample, height) for height in near])
+    seen = []
+    whole, tiles = (
+        reconstruct_multi_height(
+            holograms, near, memory=memory, progress=lambda done, total: seen.append((done, total)), **OPTICS
+        )
+        for memory in (None, 5_800_000)
+    )
+    assert seen[:50] == [(n + 1, 50) for n in range(50)]
+    assert seen[50:] == [(n + 1, 9) for n in range(9)]
+    assert np.sqrt(np.mean(np.abs(tiles - whole) ** 2)) < 0.01
+    assert likeness(np.abs(tiles), np.abs(on_pixels(sample))) > 0.95
+
+
 def test_tiles_without_neighbours_are_exact():
     # A reconstruction that looks at each pixel alone is not changed by tiles, whatever their number.
     frames = np.random.default_rng(0).random((2, 200, 333))

@@ -40,40 +40,58 @@ class TotalVariation:
         down, right = ahead_down, ahead_right = self._dual
         pace = 1.0
         for _ in range(self._steps):
-            primal = self._primal(picture, ahead_down, ahead_right)
+            primal = _primal(picture, ahead_down, ahead_right)
             # The operator's norm is at most sqrt(8).
-            new_down = ahead_down + (primal[1:, :] - primal[:-1, :]) / (8 * self._weight)
-            new_right = ahead_right + (primal[:, 1:] - primal[:, :-1]) / (8 * self._weight)
-            _limit(xp, new_down, new_right)
+            primal *= 1 / 8
+            new_down = primal[1:, :] - primal[:-1, :]
+            new_down += ahead_down
+            new_right = primal[:, 1:] - primal[:, :-1]
+            new_right += ahead_right
+            _limit(xp, new_down, new_right, self._weight)
             quicker = (1 + math.sqrt(1 + 4 * pace * pace)) / 2
-            share = (pace - 1) / quicker
-            ahead_down = new_down + share * (new_down - down)
-            ahead_right = new_right + share * (new_right - right)
+            ahead_down = _beyond(down, new_down, (pace - 1) / quicker)
+            ahead_right = _beyond(right, new_right, (pace - 1) / quicker)
             down, right, pace = new_down, new_right, quicker
         self._dual = (down, right)
-        return self._primal(picture, down, right)
-
-    def _primal(self, picture: Array, down: Array, right: Array) -> Array:
-        """Picture that belongs to a dual: b - weight D^T p."""
-        xp = namespace(picture)
-        result = xp.asarray(picture, copy=True)
-        result[1:, :] -= self._weight * down
-        result[:-1, :] += self._weight * down
-        result[:, 1:] -= self._weight * right
-        result[:, :-1] += self._weight * right
-        return result
+        return _primal(picture, down, right)
 
 
-def _limit(xp: Array, down: Array, right: Array) -> None:
-    """Bring the dual of each pixel into the unit ball, in place."""
+def _beyond(last: Array, new: Array, share: float) -> Array:
+    """New point and a share of the way that led to it."""
+    if not share:
+        return new
+    result = new - last
+    result *= share
+    result += new
+    return result
+
+
+def _primal(picture: Array, down: Array, right: Array) -> Array:
+    """Picture that belongs to a dual: b - D^T p, the weight being in the dual."""
+    result = namespace(picture).asarray(picture, copy=True)
+    result[1:, :] -= down
+    result[:-1, :] += down
+    result[:, 1:] -= right
+    result[:, :-1] += right
+    return result
+
+
+def _limit(xp: Array, down: Array, right: Array, radius: float) -> None:
+    """Bring the dual of each pixel into the ball of this radius, in place."""
     # The last row has no neighbour below, the last column none to its right.
-    squared = xp.real(down[:, :-1]) ** 2 + xp.imag(down[:, :-1]) ** 2
-    squared += xp.real(right[:-1, :]) ** 2 + xp.imag(right[:-1, :]) ** 2
-    inside = 1 / xp.sqrt(_at_least_one(xp, squared))
+    inside = _length(xp, down[:, :-1], right[:-1, :])
+    inside = 1 / _at_least_one(xp, inside / radius)
     down[:, :-1] *= inside
     right[:-1, :] *= inside
-    down[:, -1:] /= _at_least_one(xp, xp.abs(down[:, -1:]))
-    right[-1:, :] /= _at_least_one(xp, xp.abs(right[-1:, :]))
+    down[:, -1:] /= _at_least_one(xp, xp.abs(down[:, -1:]) / radius)
+    right[-1:, :] /= _at_least_one(xp, xp.abs(right[-1:, :]) / radius)
+
+
+def _length(xp: Array, first: Array, second: Array) -> Array:
+    squared = xp.real(first) ** 2
+    for part in (xp.imag(first), xp.real(second), xp.imag(second)):
+        squared += part * part
+    return xp.sqrt(squared)
 
 
 def _at_least_one(xp: Array, values: Array) -> Array:
