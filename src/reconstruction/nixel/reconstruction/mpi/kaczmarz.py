@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nixel.physics.arrays import Array, as_array
+from nixel.physics.arrays import Array, as_array, check_workers
 from nixel.reconstruction.mpi.measured import (
     check_constraints,
     check_iterations,
@@ -100,7 +100,8 @@ class Kaczmarz:
         real, non_negative : bool
             Project on the real, on the non-negative numbers after each sweep.
         workers : int
-            Threads of the linear algebra. The last bits depend on them.
+            Threads. Several frames in memory are shared out among them; else they share each product, which takes an
+            otherwise idle machine. The last bits depend on them.
         start : array, shape (voxels,) or (voxels, frames), optional
             Where to begin; by default at zero. The v_k always begin at zero.
         progress : callable, optional
@@ -118,6 +119,7 @@ class Kaczmarz:
             non_negative is asked for without real.
         """
         rows, voxels = self._action.shape
+        check_workers(workers)
         check_constraints(real, non_negative)
         check_iterations(iterations)
         u = as_array(u)
@@ -128,10 +130,9 @@ class Kaczmarz:
             y = self._action.zeros(voxels, frames)
         else:
             y = self._action.load(checked_start(start, voxels, frames))
-        with linear_algebra_threads(workers):
-            for done in range(iterations):
-                y, v = self._action.sweep(y, measured, v)
-                y = self._action.project(y, real, non_negative)
-                if progress is not None:
-                    progress(done + 1, iterations)
+        for done in range(iterations):
+            y, v = self._action.sweep(y, measured, v, workers=workers)
+            y = self._action.project(y, real, non_negative)
+            if progress is not None:
+                progress(done + 1, iterations)
         return finished(self._action.unload(y), real, u.ndim == 1)

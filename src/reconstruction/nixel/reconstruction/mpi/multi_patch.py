@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nixel.physics.arrays import Array, is_numpy
+from nixel.physics.arrays import Array, check_workers, is_numpy
 from nixel.reconstruction.mpi.measured import (
     check_constraints,
     check_iterations,
@@ -208,7 +208,7 @@ class MultiPatchKaczmarz:
         real, non_negative : bool
             Project on the real, on the non-negative numbers after each sweep over all patches.
         workers : int
-            Threads of the linear algebra. The last bits depend on them.
+            Threads, as for `Kaczmarz`.
         start : array, shape (voxels,) or (voxels, frames), optional
             Of the scene, where to begin; by default at zero.
         progress : callable, optional
@@ -225,6 +225,7 @@ class MultiPatchKaczmarz:
             If u or start does not fit or is not finite, iterations is negative, workers is below one, or
             non_negative is asked for without real.
         """
+        check_workers(workers)
         check_constraints(real, non_negative)
         check_iterations(iterations)
         if len(u) != len(self._actions):
@@ -251,16 +252,15 @@ class MultiPatchKaczmarz:
         # Frames outermost in memory, as the sweeps want them: (*shape, frames) in the order of the scene.
         scene = y.T.reshape(frames, *self._shape)
         steps = iterations * len(self._actions)
-        with linear_algebra_threads(workers):
-            for sweep in range(iterations):
-                for index, (action, window) in enumerate(zip(self._actions, self._windows, strict=True)):
-                    part = scene[:, *window]
-                    local = np.array(part.reshape(frames, -1)).T
-                    local, extra[index] = action.sweep(local, measured[index], extra[index])
-                    scene[:, *window] = local.T.reshape(part.shape)
-                    if progress is not None:
-                        progress(sweep * len(self._actions) + index + 1, steps)
-                scene = first.project(scene, real, non_negative)
+        for sweep in range(iterations):
+            for index, (action, window) in enumerate(zip(self._actions, self._windows, strict=True)):
+                part = scene[:, *window]
+                local = np.array(part.reshape(frames, -1)).T
+                local, extra[index] = action.sweep(local, measured[index], extra[index], workers=workers)
+                scene[:, *window] = local.T.reshape(part.shape)
+                if progress is not None:
+                    progress(sweep * len(self._actions) + index + 1, steps)
+            scene = first.project(scene, real, non_negative)
         scene_voxels: NDArray[np.inexact[Any]] = finished(
             first.unload(scene.reshape(frames, -1).T), real, np.ndim(u[0]) == 1
         )
