@@ -1,5 +1,7 @@
 """X-space reconstruction against the closed form of the signal, exact overlaps, and a simulated scanner."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from scipy import constants
@@ -155,6 +157,93 @@ def test_a_plateau_comes_back_flat(tube, noise):
     assert np.abs(lost[3, plateau].mean()) < 0.1 * values.mean()
 
 
+def test_a_plateau_in_space_comes_back_flat():
+    # The same tube, 1 mm x 1 mm thick, on 3 x 3 lines 1 mm apart in y and z: partial fields of view in three
+    # dimensions, in the gradient of a real field-free point.
+    gradient = (-2.5, -2.5, 5.0)
+    drive = DriveField(2.5e6, (100, 100, 100), (15e-3, 0.0, 0.0))
+    fine = Grid((2, 2, 80), (1e-3, 1e-3, 40e-3))
+    lines, steps = np.arange(-1, 2) * 1e-3, np.arange(-6, 7) * 4e-3
+    u, positions, velocity = scan(
+        [(y, z) for z in lines for y in lines], steps, fine.positions(), np.full(fine.voxels, 100.0), drive=drive,
+        gradient=gradient, voxel_volume=fine.voxel_volume,
+    )  # fmt: skip
+    measured = without_fundamental(u)
+    measured += 0.01 * np.abs(measured).max() * np.random.default_rng(2).standard_normal(measured.shape)
+    axes = (lines, lines, np.arange(-60, 61) * 0.5e-3)
+    zero = np.zeros((3, 3, 121), dtype=bool)
+    zero[..., [0, -1]] = True
+    found = reconstruct(measured, positions, velocity, axes, gradient=gradient, zero=zero).image
+    values = found[1, 1, np.abs(axes[2]) <= 12.01e-3]
+    np.testing.assert_allclose(values, values.mean(), rtol=0.02)
+    ideal = reconstruct(u, positions, velocity, axes, gradient=gradient, recover_dc=False).image
+    assert values.mean() == pytest.approx(ideal[1, 1, 60], rel=0.025)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """15 mT along x at 25 kHz, while a focus field moves evenly from -60 to 60 mT (48 mm)."""
+
+    periods: int
+    base_frequency: float = 2.5e6
+    axes: int = 2
+    segments: int = 1
+
+    @property
+    def samples(self):
+        return 100 * self.periods
+
+    def times(self):
+        return np.arange(self.samples) / self.base_frequency
+
+    def field(self, times):
+        focus = 60e-3 * (2 * times * self.base_frequency / self.samples - 1)
+        return np.stack([15e-3 * np.sin(2 * np.pi * 25e3 * times) + focus, 0 * times], axis=-1)
+
+    def field_rate(self, times):
+        focus = 120e-3 * self.base_frequency / self.samples
+        rate = 15e-3 * 2 * np.pi * 25e3 * np.cos(2 * np.pi * 25e3 * times) + focus
+        return np.stack([rate, 0 * times], axis=-1)
+
+
+def test_a_plateau_swept_over_evenly_comes_back_flat():
+    # One record of 60 periods, 0.8 mm apart, without all that is below 37.5 kHz; cut into periods.
+    periods = 60
+    drive = Sweep(periods)
+    fine = Grid((4, 160), (1e-3, 40e-3))
+    u = signal(
+        np.full(640, 100.0), fine.positions(), drive, GRADIENT, PARTICLES, voxel_volume=fine.voxel_volume
+    )
+    spectrum = np.fft.rfft(u, axis=-1)
+    spectrum[:, np.fft.rfftfreq(drive.samples, 1 / 2.5e6) < 37.5e3] = 0
+    u = np.fft.irfft(spectrum, n=drive.samples, axis=-1)
+    u += 0.01 * np.abs(u).max() * np.random.default_rng(0).standard_normal(u.shape)
+    positions, velocity = (each.reshape(periods, 100, 2) for each in motion(drive, np.array(GRADIENT)))
+    axes = (np.array([-1.0, 0.0, 1.0]) * 1e-3, np.arange(-58, 59) * 0.5e-3)
+    zero = np.zeros((3, 117), dtype=bool)
+    zero[:, [0, -1]] = True
+    frames = np.swapaxes(u.reshape(2, periods, 100), 0, 1)
+    found = reconstruct(frames, positions, velocity, axes, gradient=GRADIENT, zero=zero).image[1]
+    values = found[np.abs(axes[1]) <= 12.01e-3]
+    np.testing.assert_allclose(values, values.mean(), rtol=0.02)
+    assert np.abs(found[np.abs(axes[1]) > 26e-3]).max() < 0.03 * values.mean()
+
+
+def test_a_lissajous_trajectory_shows_where_the_samples_are():
+    # Two points of 100 and 50, on 20 mm; each direction of motion blurs its own way.
+    drive = DriveField(2.5e6, (102, 96), (25e-3, 25e-3))
+    points = np.array([[-3e-3, 2e-3], [4e-3, -1e-3]])
+    u = signal(np.array([100.0, 50.0]), points, drive, GRADIENT, PARTICLES)
+    positions, velocity = motion(drive, np.array(GRADIENT))
+    axes = (np.arange(-8, 9) * 1e-3, np.arange(-8, 9) * 1e-3)
+    found = reconstruct(
+        u[None], positions[None], velocity[None], axes, gradient=GRADIENT, recover_dc=False
+    ).image
+    assert np.unravel_index(np.nanargmax(found), found.shape) == (10, 5)
+    found[:, :9] = np.nan
+    assert np.unravel_index(np.nanargmax(found), found.shape) == (7, 12)
+
+
 def overlapping(shape, size, step, rng, components):
     """Fields of `size` cells, `step` apart, of a picture with a dark edge, each with its own amount of what it lost."""
     picture = np.zeros(shape)
@@ -187,9 +276,12 @@ def test_overlaps_and_a_dark_edge_tell_the_lost_constants(shape, size, step, dty
     )
     seen = picture[tuple(np.moveaxis(where, -1, 0))] - amounts
     u = np.moveaxis(seen[..., None] * velocity, -1, -2)
+    seen = []
     found = reconstruct(
-        u.astype(dtype), positions.astype(dtype), velocity.astype(dtype), axes, minimum_speed=1e-3
-    )
+        u.astype(dtype), positions.astype(dtype), velocity.astype(dtype), axes, minimum_speed=1e-3,
+        progress=lambda done, total: seen.append((done, total)),
+    )  # fmt: skip
+    assert seen[-1] == (len(where), len(where))
     assert found.image.dtype == dtype
     tolerance = 1e-10 if dtype == np.float64 else 1e-4
     np.testing.assert_allclose(found.image, picture, rtol=0, atol=tolerance)

@@ -284,6 +284,7 @@ class JointReconstruction:
         band: tuple[float, float],
         threshold: float = 1.0,
         relative_lambda: float = 1e-2,
+        workers: int = 1,
     ) -> JointReconstruction:
         """Choose and weight the rows.
 
@@ -300,7 +301,7 @@ class JointReconstruction:
             Lowest and highest frequency in Hz.
         threshold : float
             Rows are left out whose root mean square over the voxels is below so many times the noise.
-        relative_lambda : float
+        relative_lambda, workers
             As in `Kaczmarz`.
 
         Raises
@@ -330,11 +331,17 @@ class JointReconstruction:
             )
         chosen = deviation[tuple(rows.T)]
         weights = (chosen.min() / chosen).astype(matrix.real.dtype)
-        solver = Kaczmarz(matrix[tuple(rows.T)] * weights[:, None], relative_lambda)
+        solver = Kaczmarz(matrix[tuple(rows.T)] * weights[:, None], relative_lambda, workers=workers)
         return cls(rows, weights, solver, matrix.shape[:3])
 
     def apply(
-        self, measured: NDArray[Any], iterations: int = 50, *, non_negative: bool = True
+        self,
+        measured: NDArray[Any],
+        iterations: int = 50,
+        *,
+        non_negative: bool = True,
+        workers: int = 1,
+        progress: Callable[[int, int], None] | None = None,
     ) -> NDArray[np.floating[Any]]:
         """Concentration in units of the sample that the matrix is for.
 
@@ -345,6 +352,8 @@ class JointReconstruction:
             Sweeps over all rows.
         non_negative : bool
             Keep every voxel at zero or above.
+        workers, progress
+            As in `Kaczmarz.solve`.
 
         Returns
         -------
@@ -360,4 +369,7 @@ class JointReconstruction:
             raise ValueError(f"measured: expected shape ([frames,] {self.shape}), found {measured.shape}")
         channel, angle, frequency = self.rows.T
         u = np.ascontiguousarray((measured[..., channel, angle, frequency] * self.weights).T)
-        return np.asarray(self.solver.solve(u, iterations, real=True, non_negative=non_negative)).T
+        found = self.solver.solve(
+            u, iterations, real=True, non_negative=non_negative, workers=workers, progress=progress
+        )
+        return np.asarray(found).T

@@ -8,6 +8,7 @@ edge of the whole field there is nothing: both together tell the constants.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,12 @@ import scipy.sparse
 import scipy.sparse.linalg
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+# Samples that are spread together: bounds the memory, some 40 bytes for each sample and corner of a cell.
+_TOGETHER = 1 << 18
 
 # A pivot this much smaller than the largest one is rounding: the overlaps say nothing about that constant.
 _SINGULAR = 1e-11
@@ -90,6 +94,8 @@ def gather(
     positions: NDArray[Any],
     lost: NDArray[Any],
     axes: Sequence[NDArray[Any]],
+    *,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Pieces:
     """Spread samples over the cells around them, linearly in the distance, each partial field for itself.
 
@@ -103,55 +109,68 @@ def gather(
     axes : sequence of array of float
         Centres of the cells along (z,) y, x in m, evenly spaced: the order of the picture's axes, the reverse of the
         columns'.
+    progress : callable, optional
+        Called with (fields done, fields in all).
 
     Returns
     -------
     Pieces
         Samples farther than a cell from all centres are left out.
     """
-    shape = tuple(len(axis) for axis in axes)
-    field = np.broadcast_to(np.arange(len(values))[:, None], values.shape)
-    used = weights > 0
+    cells = math.prod(len(axis) for axis in axes)
+    fields, samples = values.shape
+    together = max(1, _TOGETHER // samples)
+    field, cell, weight, value, mean_lost = [], [], [], [], []
+    for start in range(0, fields, together):
+        part = slice(start, min(start + together, fields))
+        used = weights[part] > 0
+        source, where, amount = _spread(positions[part][used], weights[part][used], axes)
+        of_field = np.broadcast_to(np.arange(part.start, part.stop)[:, None], used.shape)[used]
+        key, entry = np.unique(of_field[source] * cells + where, return_inverse=True)
+        total = sums(entry, amount, len(key))
+        quantities = [values[part][used], *np.moveaxis(lost[part][used], -1, 0)]
+        means = [sums(entry, amount * quantity[source], len(key)) / total for quantity in quantities]
+        field.append(key // cells)
+        cell.append(key % cells)
+        weight.append(total)
+        value.append(means[0])
+        mean_lost.append(np.stack(means[1:], axis=-1) if means[1:] else np.empty((len(key), 0)))
+        if progress is not None:
+            progress(part.stop, fields)
+    return Pieces(
+        fields,
+        cells,
+        np.concatenate(field),
+        np.concatenate(cell),
+        np.concatenate(weight),
+        np.concatenate(value),
+        np.concatenate(mean_lost),
+    )
+
+
+def _spread(
+    positions: NDArray[Any], weights: NDArray[Any], axes: Sequence[NDArray[Any]]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Share each sample out: number of the sample, cell, and its part of the weight; only cells of the grid."""
     below, share = [], []
-    for axis, coordinate in zip(axes, np.moveaxis(positions[..., ::-1], -1, 0), strict=True):
-        step = (axis[-1] - axis[0]) / (len(axis) - 1)
-        place = (coordinate[used].astype(np.float64) - axis[0]) / step
+    for axis, coordinate in zip(axes, positions[:, ::-1].T, strict=True):
+        place = (coordinate.astype(np.float64) - axis[0]) * ((len(axis) - 1) / (axis[-1] - axis[0]))
         index = np.floor(place).astype(np.intp)
         below.append(index)
         share.append(place - index)
-    keys, amounts, sources = [], [], []
-    of_field, number = field[used], np.arange(int(used.sum()))
+    sources, cells, amounts = [], [], []
     for corner in np.ndindex(*(2,) * len(axes)):
-        cell = np.zeros(len(number), dtype=np.intp)
-        amount = weights[used].astype(np.float64)
-        inside = np.ones(len(number), dtype=bool)
-        for length, index, part, side in zip(shape, below, share, corner, strict=True):
+        cell = np.zeros(len(positions), dtype=np.intp)
+        amount = weights.astype(np.float64)
+        for axis, index, part, side in zip(axes, below, share, corner, strict=True):
             at = index + side
-            inside &= (at >= 0) & (at < length)
-            cell = cell * length + at
-            amount = amount * (part if side else 1.0 - part)
-        inside &= amount > 0
-        keys.append((of_field * np.prod(shape, dtype=np.intp) + cell)[inside])
-        amounts.append(amount[inside])
-        sources.append(number[inside])
-    key, amount, source = (np.concatenate(parts) for parts in (keys, amounts, sources))
-    unique, entry = np.unique(key, return_inverse=True)
-    weight = sums(entry, amount, len(unique))
-
-    def averaged(quantity: NDArray[Any]) -> NDArray[np.float64]:
-        return sums(entry, amount * quantity[used][source], len(unique)) / weight
-
-    cells = int(np.prod(shape))
-    components = [averaged(lost[..., m]) for m in range(lost.shape[-1])]
-    return Pieces(
-        fields=len(values),
-        cells=cells,
-        field=unique // cells,
-        cell=unique % cells,
-        weight=weight,
-        value=averaged(values),
-        lost=np.stack(components, axis=-1) if components else np.empty((len(unique), 0)),
-    )
+            amount = np.where((at >= 0) & (at < len(axis)), amount * (part if side else 1.0 - part), 0.0)
+            cell = cell * len(axis) + at
+        kept = np.flatnonzero(amount > 0)
+        sources.append(kept)
+        cells.append(cell[kept])
+        amounts.append(amount[kept])
+    return np.concatenate(sources), np.concatenate(cells), np.concatenate(amounts)
 
 
 def recover(pieces: Pieces, zero: NDArray[np.bool_]) -> NDArray[np.float64]:

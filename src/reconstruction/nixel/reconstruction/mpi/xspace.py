@@ -16,7 +16,7 @@ import numpy as np
 from nixel.reconstruction.mpi.partial_fields import gather, recover
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -116,6 +116,7 @@ def reconstruct(
     recover_dc: bool = True,
     zero: NDArray[np.bool_] | None = None,
     lost: NDArray[Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> XSpaceImage:
     """X-space picture of one or more partial fields of view, in one to three dimensions.
 
@@ -141,6 +142,8 @@ def reconstruct(
         Cells where there is nothing; the outermost ones if left out.
     lost : array of float, shape (fields, components, channels, samples), optional
         Signals that the filter took, up to a factor each: for a Lissajous trajectory the fundamental of each axis.
+    progress : callable, optional
+        Called with (fields done, fields in all).
 
     Returns
     -------
@@ -174,7 +177,7 @@ def reconstruct(
         components = np.ones((*values.shape, 1))
     else:
         components = _lost(lost, signal, velocity, gradient, minimum_speed)
-    pieces = gather(values, weights, positions, components, axes)
+    pieces = gather(values, weights, positions, components, axes, progress=progress)
     offsets = recover(pieces, edge.ravel()) if components.shape[-1] else np.empty((len(values), 0))
     mean, weight = pieces.mean(offsets)
     image = np.where(weight > 0, mean, math.nan).astype(signal.dtype)
