@@ -118,7 +118,7 @@ def _measure(options: argparse.Namespace, module: str, name: str, threads: int) 
         if done.returncode != 0:
             last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
             print(done.stderr, file=sys.stderr)
-            return {"date": measured["date"], "broken": f"status {done.returncode}, {last[0]}"}
+            return {**measured, "broken": f"status {done.returncode}, {last[0]}"}
         measured |= json.loads(done.stdout, parse_constant=lambda _: None)
     seconds = measured["seconds"]
     measured["seconds"] = {who: [float(f"{t:.4g}") for t in each] for who, each in seconds.items()}

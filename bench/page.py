@@ -22,9 +22,10 @@ _HEAD = """\
 
 What our numerical code costs, beside its peers and beside what no implementation can do without. `make bench` measures
 everything anew, keeps it in `bench/results.json` and makes this page from that: every case in processes of its own,
-ours, the peers and the floor by turns on the same input, with equally many threads. Ratios are of medians, with the
-quartiles of the rounds' own ratios; a ratio says what a time cannot, because a time belongs to a machine. The extra
-memory is the peak beyond what is held before the call, the result included. The cases are `bench/cases_*.py`.
+ours, the peers and the floor by turns on the same input, with equally many threads. Ratios are the
+median of those of the rounds, with their quartiles; a ratio says what a time cannot, because a time belongs to a
+machine. The extra memory is the peak beyond what is held before the call, the result included. The cases are
+`bench/cases_*.py`.
 """
 
 
@@ -48,12 +49,14 @@ def _lines(results: Mapping[str, Any]) -> Iterator[str]:
     cases = results["cases"]
     machine, dates = results["machine"], sorted({measured["date"] for measured in cases.values()})
     yield _HEAD
+    yield ""
     yield (
         f"Measured {dates[0] if dates else 'never'}"
         + (f" to {dates[-1]}" if len(dates) > 1 else "")
-        + f" on {machine['cores']} cores of a {machine['processor']}, {machine['memory']}, Python {machine['python']}; "
+        + f" on {machine['cores']} cores ({machine['processor']}), {machine['memory']}; Python {machine['python']}, "
         + ", ".join(f"{name} {version}" for name, version in results["versions"].items())
         + "."
+        + _load([measured["load"] for measured in cases.values() if "load" in measured])
     )
     yield ""
     judged = {name: judge(measured) for name, measured in cases.items()}
@@ -75,6 +78,14 @@ def _lines(results: Mapping[str, Any]) -> Iterator[str]:
         yield ""
     for name, measured in cases.items():
         yield from _case(name, measured)
+
+
+def _load(found: list[float]) -> str:
+    """How busy the machine was: what alternating runs make bearable, and a reader should know."""
+    if not found:
+        return ""
+    low, high = min(found), max(found)
+    return f" The load average was {low:.1f} to {high:.1f} as the cases began; about 1 is the bench itself."
 
 
 def _case(name: str, measured: Mapping[str, Any]) -> Iterator[str]:

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "update": set(),
     # It draws the safety daemon's recordings, which are files that it reads and never writes.
     "imaging": {
+        "physics",
         "acquisition",
         "reconstruction",
         "safety.client",

@@ -5,6 +5,7 @@
   httpx,
   hypothesis,
   nixel-acquisition,
+  nixel-physics,
   nixel-reconstruction,
   nixel-safety,
   pillow,
@@ -25,6 +26,7 @@ callPackage ./distribution.nix { } {
     fastapi
     httpx
     nixel-acquisition
+    nixel-physics
     nixel-reconstruction
     nixel-safety
     pillow

@@ -95,16 +95,16 @@ def test_another_format_replaces_an_earlier_result(frames, tmp_path):
 
 
 def test_the_phase_is_unwrapped(tmp_path):
-    # A bump of 5 rad: in the wrapped phase there is a jump around it, unwrapped there is none.
+    # A bump of 4 rad: in the wrapped phase there is a jump around it, unwrapped there is none.
     y, x = np.meshgrid(*(np.arange(2 * N) - N,) * 2, indexing="ij")
-    bump = 5 * np.exp(-(x**2 + y**2) / (2 * 20.0**2))
+    bump = 4 * np.exp(-(x**2 + y**2) / (2 * 10.0**2))
     inside = (slice(N // 2, -N // 2),) * 2
     for number, height in enumerate(HEIGHTS):
         wave = propagate(np.exp(1j * bump) - 1, height, wavelength=WAVELENGTH, pixel_size=PIXEL)
-        counts = 20000 * np.abs(1 + wave[inside]) ** 2
+        counts = 4000 * np.abs(1 + wave[inside]) ** 2
         write_png(tmp_path / f"{number}.png", np.rint(counts).clip(0, 65535).astype(np.uint16))
-    write_png(tmp_path / "light.png", np.full((N, N), 20000, np.uint16))
-    others = ("--distance=300um", "--height=1.png@400um", "--height=2.png@550um")
+    write_png(tmp_path / "light.png", np.full((N, N), 4000, np.uint16))
+    others = ("--distance=300um", "--height=1.png@400um", "--height=2.png@550um", "--iterations=200")
     for name, more in (("wrapped", ()), ("unwrapped", ("--unwrap",))):
         done = nixel("hologram", "0.png", *COMMON, *others, *more, f"--out={name}", folder=tmp_path)
         assert done.returncode == 0, done.stderr
@@ -116,7 +116,7 @@ def test_the_phase_is_unwrapped(tmp_path):
         sum((np.abs(np.diff(phase, axis=axis)) > np.pi).sum() for axis in (0, 1))
         for phase in (wrapped, unwrapped)
     )
-    assert before > 50
+    assert before > 10
     assert after < 0.1 * before
 
 

@@ -133,6 +133,21 @@ def test_signal_to_noise_is_told_and_written(simulated, tmp_path):
     assert ratio[0, 0] < 5
 
 
+def test_x_space_needs_no_calibration(simulated):
+    done = nixel("mpi", "xspace", "dots/scan.mdf", "--shape=1x25x25", "--out=x.nrrd", folder=simulated)
+    assert done.returncode == 0, done.stderr
+    found = read_volume(simulated / "x.nrrd")
+    assert found.data.shape == (2, 1, 25, 25)
+    # 12 mT in 1.25 T/m reach 9.6 mm to either side; a cell lies beyond.
+    assert found.spacing[1:] == pytest.approx((19.2e-3 / 23,) * 2)
+    expected = truth((25, 25), found.spacing[1:])
+    for frame in found.data[:, 0]:
+        # The point spread function is some 3.5 mm wide, with long tails: what it blurs is still brighter than the rest.
+        assert frame[expected > 0].mean() > frame[expected == 0].mean() + frame.std()
+    brightest = np.unravel_index(found.data[0, 0].argmax(), (25, 25))
+    assert expected[brightest] > 0
+
+
 BAD = {
     "no scan": (["nowhere.mdf"], "nowhere.mdf: there is no such file"),
     "no HDF5": (["text.mdf"], "text.mdf: expected an HDF5 file"),

@@ -12,7 +12,7 @@ import numpy as np
 from nixel.acquisition.formats.atomic import atomic_folder
 from nixel.acquisition.formats.mdf import Labels, Setting, Tracer, write_calibration, write_measurement
 from nixel.physics.grid import Grid
-from nixel.physics.mpi import DriveField, FieldFreePoint, Particles, calibrate, noise, signal
+from nixel.physics.mpi import DriveField, FieldFreePoint, Particles, ReceiveCoils, calibrate, noise, signal
 from nixel.physics.phantoms import phantom
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FILES = ("calibration.mdf", "scan.mdf")
 _CONCENTRATION = 100.0  # mol(Fe)/m^3 of the calibration sample
 _BACKGROUND_FRAMES = 8
+_SENSITIVITY = 1000.0  # 1/m, of a receive coil along each axis
 # The phantom is simulated on other and finer voxels than those of the calibration (no inverse crime).
 _FINER = 2.3
 # A simulated scanner's clock starts anew with every simulation, so that the same seed gives the same bytes.
@@ -102,6 +103,7 @@ def simulate(
         If it cannot be written.
     """
     drive, particles = asked.drive, Particles(core_diameter=asked.core_diameter)
+    coils = ReceiveCoils((_SENSITIVITY,) * len(drive.dividers))
     samples = math.lcm(*drive.dividers)
     # One-sided: white noise of this density has that deviation.
     density = asked.noise**2 / (drive.base_frequency / 2)
@@ -112,6 +114,7 @@ def simulate(
             drive,
             asked.selection,
             particles,
+            coils=coils,
             concentration=_CONCENTRATION,
             averages=asked.averages,
             background_frames=_BACKGROUND_FRAMES,
@@ -151,6 +154,7 @@ def simulate(
             drive,
             asked.selection,
             particles,
+            coils=coils,
             voxel_volume=fine.voxel_volume,
             workers=workers,
             progress=lambda done, total: progress("scan", done, total),

@@ -8,7 +8,7 @@ import typer
 from nixel.imaging.cli.common import progress
 from nixel.imaging.cli.mpi_simulate import simulate
 from nixel.imaging.cli.outputs import check_out, computing, make_record, write_outputs
-from nixel.imaging.cli.typed import band, one_of
+from nixel.imaging.cli.typed import band, one_of, shape
 from nixel.imaging.errors import UserError
 
 mpi = typer.Typer(
@@ -87,6 +87,32 @@ def reconstruct(
         simulated=solved.simulated,
     )
     for path in write_outputs(out, solved.volume, record):
+        typer.echo(path)
+
+
+@mpi.command()
+def xspace(
+    scan: Annotated[Path, typer.Argument(help="The measurement, MDF.", metavar="SCAN")],
+    out: Annotated[
+        Path, typer.Option(help="The result: .nrrd, .nii, .nii.gz, .ome.zarr or .ome.tiff.", metavar="FILE")
+    ],
+    size: Annotated[
+        str, typer.Option("--shape", help="Planes, rows, columns of the field of view.", metavar="1x31x31")
+    ] = "1x31x31",
+    fundamental: Annotated[
+        bool, typer.Option("--fundamental", help="The drive frequencies are measured, not filtered out.")
+    ] = False,
+) -> None:
+    """Make an x-space picture of a scan, without a system matrix."""
+    check_out(out, scan)
+    cells = shape("--shape", size)
+    from nixel.imaging.mpi_xspace import xspace as run
+
+    with progress("mpi") as report, computing(1):
+        volume, simulated = run(scan, cells, fundamental=fundamental, progress=report)
+    parameters = {"method": "x-space", "shape": list(cells), "fundamental": fundamental}
+    record = make_record("MPI reconstruction", {"scan": scan}, parameters, simulated=simulated)
+    for path in write_outputs(out, volume, record):
         typer.echo(path)
 
 
