@@ -128,7 +128,7 @@ CHANGES = [
 ]
 STEP = st.tuples(
     st.sampled_from([0.0, 0.5, 1.0, 1.0, 1.0, 3.0, 12.0, 25.0, -2.0]),  # periods since the last tick
-    st.sampled_from([None, None, None, "all", "all", *CHANGES]),  # what is read anew
+    st.sampled_from([None, None, None, "copy", "all", "all", *CHANGES]),  # what is read anew
     st.sampled_from([None] * 8 + REQUESTS),
     st.sampled_from([None] * 12 + [{"server": "it is gone"}]),
 )
@@ -151,9 +151,11 @@ def test_a_tick_at_rest_finds_what_the_whole_evaluation_finds(steps):
             beat = not beat
             values = {**good(beat), "readback:ac": "amplifier" in state.on}
             readings = {source: Reading(value, now) for source, value in values.items()}
+        elif change == "copy":
+            readings = dict(readings)
         elif change is not None:
             readings = {**readings, change[0]: Reading(change[1], now)}
-        state, _ = check(state, Inputs(dict(readings), (request,) if request else (), faults), now)
+        state, _ = check(state, Inputs(readings, (request,) if request else (), faults), now)
 
 
 def at_rest(mode=Mode.FAULT):
@@ -182,12 +184,13 @@ def judged(monkeypatch):
 
 
 @pytest.mark.parametrize("mode", [Mode.FAULT, Mode.ARMED])
-def test_the_same_readings_are_not_judged_again_and_their_ages_go_on(mode, judged):
+@pytest.mark.parametrize("given", [dict, lambda readings: readings], ids=["copied", "the very same"])
+def test_the_same_readings_are_not_judged_again_and_their_ages_go_on(mode, given, judged):
     state, readings, now = at_rest(mode)
     judged.clear()
     beats = [state.beat]
     for number in range(1, 4):
-        state, outputs, events = step(CONFIG, state, Inputs(dict(readings)), now + number * PERIOD)
+        state, outputs, events = step(CONFIG, state, Inputs(given(readings)), now + number * PERIOD)
         beats.append(state.beat)
         assert (events, outputs.permitted, outputs.beat) == ((), mode is Mode.ARMED, state.beat)
         snapshot = Snapshot(state, outputs.verdicts, now + number * PERIOD, 1, 0, since=outputs.since)
@@ -238,6 +241,53 @@ def test_what_grows_stale_at_rest_latches_in_the_first_tick_beyond_its_age():
     assert state.mode is Mode.FAULT
     assert not outputs.permitted
     assert "80 ms old" in state.causes[0].text
+
+
+def test_readings_that_nobody_has_changed_are_looked_through_only_shortly_before_they_are_stale():
+    looked = []
+
+    class Watched(dict):
+        def get(self, *given):
+            looked.append(given)
+            return super().get(*given)
+
+    state, readings, now = at_rest()
+    readings = Watched(readings)
+    state, _, _ = step(CONFIG, state, Inputs(readings), now + 0.001)
+    assert looked  # for it is another mapping
+    # The readings are of the tick before; the rate's may be oldest by 80 ms.
+    state, _ = check(replace(state, rest=None), Inputs(readings), now + 0.002)
+    taken = readings["analog:0"].time
+    looked.clear()
+    for later in (0.015, 0.05, 0.0799):
+        state, _, _ = step(CONFIG, state, Inputs(readings), taken + later)
+    assert looked == []
+    for later in (0.08 - 1e-7, 0.08 + 1e-7):
+        looked.clear()
+        _, outputs, _ = step(CONFIG, state, Inputs(readings), taken + later)
+        assert looked
+        assert all(verdict.healthy for verdict in outputs.verdicts) == (later < 0.08)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_heartbeat_is_overdue_to_the_microsecond(late):
+    daq = replace(CONFIG.interlocks[-1], max_age=0.5)
+    made = replace(
+        CONFIG,
+        interlocks=(daq,),
+        outputs=(replace(CONFIG.outputs[0], gated_by=("daq",), readback_within=0.5),),
+    )
+    state = start(100.0)
+    for number in range(3):
+        now = 100.0 + number * PERIOD
+        values = {"digital:3": number == 1, "readback:ac": False}
+        readings = {source: Reading(value, now) for source, value in values.items()}
+        state, _, _ = step(made, state, Inputs(readings, (Reset(1, 0),) if number == 2 else ()), now)
+    state, _, _ = step(made, state, Inputs(readings), now + 0.01)
+    assert state.rest is not None
+    step_to = now + 0.2 + (1e-7 if late else -1e-7)
+    _, outputs, _ = step(made, state, Inputs(readings), step_to)
+    assert outputs.verdicts[0].healthy is not late
 
 
 def test_a_heartbeat_that_stops_at_rest_latches():

@@ -158,7 +158,8 @@ class Inputs:
     Attributes
     ----------
     readings
-        The newest reading of each source; a source that has never answered is absent.
+        The newest reading of each source; a source that has never answered is absent. Nobody changes it afterwards:
+        the same mapping is taken to hold the same readings.
     requests
         What clients asked for since the last tick, in the order of arrival.
     faults
@@ -250,6 +251,10 @@ class Rest:
         What was found.
     judged
         When that was [s].
+    readings
+        All that was read, by its identity.
+    until
+        Up to when these very readings are surely fresh and the heartbeats not overdue [s].
     """
 
     config: object
@@ -257,6 +262,8 @@ class Rest:
     beats: tuple[tuple[float, float], ...]
     verdicts: tuple[Verdict, ...]
     judged: float
+    readings: object
+    until: float
 
 
 @dataclass(frozen=True, slots=True)

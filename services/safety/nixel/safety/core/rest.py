@@ -8,6 +8,7 @@ on, under way or wrong, every tick is evaluated in full.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ from nixel.safety.core.model import Heartbeat, Mode, Outputs, Rate, Rest
 
 if TYPE_CHECKING:
     from nixel.safety.core.model import Config, Inputs, State, Verdict
+
+# Sums and differences of times round otherwise; that near to the end of `until` the differences decide [s].
+_ROUNDING = 1e-6
 
 
 def keep(config: Config, before: State, after: State, inputs: Inputs, outputs: Outputs) -> Rest | None:
@@ -59,7 +63,10 @@ def keep(config: Config, before: State, after: State, inputs: Inputs, outputs: O
         for each in config.interlocks
         if isinstance(each, Heartbeat)
     )
-    return Rest(config, watched, beats, verdicts, after.last)
+    stale = [reading.time + age for _, reading, age in watched]
+    overdue = [changed + interval for changed, interval in beats]
+    until = min(math.inf, *stale, *overdue) - _ROUNDING
+    return Rest(config, watched, beats, verdicts, after.last, readings, until)
 
 
 def _again(
@@ -100,12 +107,13 @@ def repeat(
     if rest is None or inputs.requests or inputs.faults or config is not rest.config or not now >= state.last:
         return None
     readings = inputs.readings
-    for source, known, longest in rest.watched:
-        if readings.get(source) is not known or not abs(now - known.time) <= longest:
-            return None
-    for changed, interval in rest.beats:
-        if not now - changed <= interval:
-            return None
+    if readings is not rest.readings or not now <= rest.until:
+        for source, known, longest in rest.watched:
+            if readings.get(source) is not known or not abs(now - known.time) <= longest:
+                return None
+        for changed, interval in rest.beats:
+            if not now - changed <= interval:
+                return None
     permitted = state.mode is Mode.ARMED
     beat = state.beat != permitted
     outputs = Outputs(frozenset(), permitted, beat, rest.verdicts, (), now - rest.judged)

@@ -11,6 +11,7 @@ import select
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from operator import is_
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ class Units:
         self._news = Waker() if news is None else news
         self._started: list[Unit] = []
         self._broken: dict[str, str] = {}
+        self._views: tuple[View, ...] = ()
+        self._readings: dict[str, Reading] = {}
+        self._commanded: Command | None = None
 
     def start(self) -> None:
         """Start every unit; one that cannot is a fault and keeps no other from starting."""
@@ -125,20 +129,23 @@ class Units:
         Returns
         -------
         readings : dict
-            The newest of each source.
+            The newest of each source; the same object as before while no unit has read anew, and never changed.
         faults : dict
             Units that do not work, by name, each with a sentence.
         """
-        readings: dict[str, Reading] = {}
+        views = tuple([unit.view for unit in self._units])
+        if not all(map(is_, views, self._views)) or len(views) != len(self._views):
+            readings: dict[str, Reading] = {}
+            for view in views:
+                readings.update(view.readings)
+            self._views, self._readings = views, readings
         faults = dict(self._broken)
-        for unit in self._units:
-            view = unit.view
-            readings.update(view.readings)
+        for unit, view in zip(self._units, views, strict=True):
             if not unit.alive():
                 faults.setdefault(unit.name, f"the thread of the {unit.name} has ended; restart the daemon")
             elif view.fault:
                 faults[unit.name] = view.fault
-        return readings, faults
+        return self._readings, faults
 
     def command(self, command: Command) -> None:
         """Hand over to every unit what the loop wants; one that fails keeps no other from hearing it.
@@ -146,8 +153,11 @@ class Units:
         Parameters
         ----------
         command
-            The newest.
+            The newest; one that is the last again is not handed over.
         """
+        if command == self._commanded:
+            return
+        self._commanded = command
         for unit in self._started:
             self._guard(unit, partial(unit.command, command))
 
@@ -164,7 +174,8 @@ class Units:
         tuple of str
             What went wrong, a sentence each; empty when all is off and closed.
         """
-        # All of them are told before any is waited for.
+        # All of them are told before any is waited for, and whatever they were told last.
+        self._commanded = None
         self.command(Command())
         failures: list[str] = []
         for unit in reversed(self._started):
@@ -206,8 +217,8 @@ class Waker:
         bool
             Whether that was why it ended.
         """
-        if seconds > 0.0:
-            select.select([self._descriptor], [], [], seconds)
+        if seconds > 0.0 and not select.select([self._descriptor], [], [], seconds)[0]:
+            return False
         with suppress(BlockingIOError):
             os.eventfd_read(self._descriptor)
             return True
