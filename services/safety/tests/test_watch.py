@@ -53,7 +53,10 @@ def test_a_pipe_gets_one_line_a_change_and_none_else(daemon, unit, piped):
 
 
 def test_it_survives_the_daemons_restart(daemon, piped):
+    daemon.healthy()
     until(piped, "FAULT")
+    daemon.client.reset()
+    until(piped, "SAFE")  # what is told second comes by the subscription, so that is there
     daemon.process.send_signal(signal.SIGKILL)
     daemon.process.wait()
     assert "has closed the connection" in until(piped, "GONE")[-1]
