@@ -1,5 +1,6 @@
 {
   array-api-compat,
+  array-api-strict,
   callPackage,
   hypothesis,
   numpy,
@@ -15,5 +16,8 @@ callPackage ./distribution.nix { } {
     numpy
     scipy
   ];
-  nativeCheckInputs = [ hypothesis ];
+  nativeCheckInputs = [
+    array-api-strict
+    hypothesis
+  ];
 }

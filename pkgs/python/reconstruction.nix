@@ -1,8 +1,10 @@
 {
   array-api-compat,
+  array-api-strict,
   callPackage,
   dask,
   distributed,
+  h5py,
   hypothesis,
   nixel-physics,
   numpy,
@@ -25,6 +27,8 @@ callPackage ./distribution.nix { } {
     threadpoolctl
   ];
   nativeCheckInputs = [
+    array-api-strict
+    h5py
     hypothesis
     pillow
   ];
