@@ -10,7 +10,7 @@
 callPackage ./distribution.nix { } {
   name = "physics";
   folder = ../../src/physics;
-  description = "Forward models of nixel: optics, the MPI signal, phantoms";
+  description = "Forward models of nixel: optics, image sensors, the MPI signal, phantoms";
   dependencies = [
     array-api-compat
     numpy
