@@ -129,7 +129,7 @@ def test_thermal_noise_of_a_kiloohm():
     [
         (lambda: DriveField(0.0, (102, 96), (1e-3, 1e-3)), "base_frequency: expected a positive number"),
         (lambda: DriveField(2.5e6, (102, 96), (1e-3,)), "one amplitude for each of 2 dividers"),
-        (lambda: DriveField(2.5e6, (102, 1), (1e-3, 1e-3)), "dividers: expected integers of 2 or more"),
+        (lambda: DriveField(2.5e6, (102, 1), (1e-3, 1e-3)), "dividers: expected an integer of 2 or more"),
         (lambda: Particles(core_diameter=-1.0), "core_diameter: expected a positive number"),
         (lambda: ReceiveCoils(()), "expected one for each channel"),
         (lambda: system_function(np.zeros((3, 3)), DRIVE, GRADIENT, Particles()), r"shape \(voxels, 2\)"),

@@ -190,8 +190,8 @@ def test_brownian_time_of_a_textbook_particle():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Particles(size_deviation=-0.1), "size_deviation: expected zero or a positive number"),
-        (lambda: Particles(relaxation_time=np.nan), "relaxation_time: expected zero or a positive number"),
+        (lambda: Particles(size_deviation=-0.1), "size_deviation: expected zero or more"),
+        (lambda: Particles(relaxation_time=np.nan), "relaxation_time: expected a finite number"),
         (lambda: Particles(sizes=0), "sizes: expected one node or more"),
         (lambda: Particles(temperature=np.inf), "temperature: expected a positive number"),
         (lambda: brownian_time(0.0), "hydrodynamic_diameter: expected a positive number"),

@@ -223,7 +223,7 @@ def test_measured_frames_are_the_voltage_with_drifting_background_and_averaged_n
         ),
         (lambda: ReceiveCoils((1.0, np.nan)), "sensitivities: expected finite numbers"),
         (lambda: ReceiveCoils(((1.0, np.inf),)), "sensitivities: expected finite numbers"),
-        (lambda: ReceiveCoils(resonance=-1.0), "resonance: expected a positive frequency"),
+        (lambda: ReceiveCoils(resonance=-1.0), "resonance: expected a positive number in Hz"),
         (lambda: ReceiveCoils(quality=0.0), "quality: expected a positive number"),
         (lambda: ReceiveCoils().correct(np.ones((2, 4)), 1.0, smallest=1.0), "smallest: expected 0 or more"),
         (

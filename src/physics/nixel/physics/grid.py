@@ -38,7 +38,7 @@ class Grid:
     def __post_init__(self) -> None:
         if len(self.shape) not in (2, 3):
             raise ValueError(f"shape: expected voxels (ny, nx) or (nz, ny, nx), found {self.shape}")
-        if min(self.shape) < 1:
+        if not all(isinstance(count, int | np.integer) and count >= 1 for count in self.shape):
             raise ValueError(f"shape: expected at least one voxel an axis, found {self.shape}")
         if len(self.field_of_view) != len(self.shape):
             raise ValueError(

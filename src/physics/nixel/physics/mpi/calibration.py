@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from nixel.physics.checks import check_all_positive
 from nixel.physics.grid import Grid
 from nixel.physics.mpi.background import Drift
-from nixel.physics.mpi.fields import Drive, check_positive
+from nixel.physics.mpi.fields import Drive
 from nixel.physics.mpi.induction import Progress
 from nixel.physics.mpi.matrix import system_matrix
 from nixel.physics.mpi.measurement import EmptyBore
@@ -194,8 +195,8 @@ def calibrate(
         If numbers do not fit together or are not positive.
     """
     coils = coils or ReceiveCoils()
-    check_positive(concentration=concentration, points=points)
-    check_positive(background_every=background_every, background_frames=background_frames)
+    check_all_positive(concentration=concentration, points=points)
+    check_all_positive(background_every=background_every, background_frames=background_frames)
     if not (min(move_time, exchange_time) >= 0 and math.isfinite(move_time + exchange_time)):
         raise ValueError(
             f"move_time, exchange_time: expected zero or more in s, found {move_time!r}, {exchange_time!r}"

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nixel.physics.mpi.fields import check_divider, check_positive
+from nixel.physics.checks import check_all_positive
+from nixel.physics.mpi.fields import check_divider
 from nixel.physics.mpi.selection import step_at
 
 
@@ -55,7 +56,7 @@ class CartesianDrive:
     waveform: Literal["steps", "triangle"] = "steps"
 
     def __post_init__(self) -> None:
-        check_positive(base_frequency=self.base_frequency, periods=self.periods)
+        check_all_positive(base_frequency=self.base_frequency, periods=self.periods)
         check_divider("divider", self.divider)
         if not self.amplitudes or not all(map(math.isfinite, self.amplitudes)):
             raise ValueError(f"amplitudes: expected finite numbers in T, found {self.amplitudes}")

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from nixel.physics.checks import check_all_positive, check_number
+
 
 class Drive(Protocol):
     """What moves the field-free region: a homogeneous field that repeats itself.
@@ -42,19 +44,6 @@ class Drive(Protocol):
         """Time derivative of the field at `times` (s), shape (samples, axes), in T/s."""
 
 
-def check_positive(**values: float) -> None:
-    """Refuse what is not a positive finite number.
-
-    Raises
-    ------
-    ValueError
-        With the name of the first such value.
-    """
-    for name, value in values.items():
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name}: expected a positive number, found {value!r}")
-
-
 def check_divider(name: str, divider: int) -> None:
     """Refuse a frequency divider below two, which sampling could not resolve.
 
@@ -63,7 +52,7 @@ def check_divider(name: str, divider: int) -> None:
     ValueError
         With its name.
     """
-    if divider < 2:
+    if isinstance(divider, bool) or not isinstance(divider, int | np.integer) or divider < 2:
         raise ValueError(f"{name}: expected an integer of 2 or more, found {divider!r}")
 
 
@@ -95,7 +84,10 @@ class DriveField:
     phases: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        check_positive(base_frequency=self.base_frequency)
+        check_all_positive(base_frequency=self.base_frequency)
+        for name in ("dividers", "amplitudes", "phases"):
+            if not hasattr(getattr(self, name), "__len__"):
+                raise ValueError(f"{name}: expected one an axis, found {getattr(self, name)!r}")
         if not self.dividers or len(self.amplitudes) != len(self.dividers):
             raise ValueError(
                 f"expected one amplitude for each of {len(self.dividers)} dividers, "
@@ -105,12 +97,12 @@ class DriveField:
             raise ValueError(
                 f"expected one phase for each of {len(self.dividers)} dividers, found {len(self.phases)}"
             )
-        if min(self.dividers) < 2:
-            raise ValueError(f"dividers: expected integers of 2 or more, found {self.dividers}")
-        if not all(map(math.isfinite, (*self.amplitudes, *self.phases))):
-            raise ValueError(
-                f"amplitudes, phases: expected finite numbers, found {self.amplitudes}, {self.phases}"
-            )
+        for divider in self.dividers:
+            check_divider("dividers", divider)
+        for amplitude in self.amplitudes:
+            check_number("amplitudes", amplitude, "T")
+        for phase in self.phases:
+            check_number("phases", phase, "rad")
 
     @property
     def axes(self) -> int:

@@ -1,29 +1,27 @@
 """The MPI signal equation: from particles in a moving field to the voltage in a coil."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import constants
 
 from nixel.physics.arrays import check_workers
-from nixel.physics.mpi.fields import Drive, check_positive
+from nixel.physics.blocks import in_order
+from nixel.physics.checks import check_all_positive
+from nixel.physics.mpi.fields import Drive
 from nixel.physics.mpi.particles import Particles
 from nixel.physics.mpi.receive import ReceiveCoils, settle_ends
 from nixel.physics.mpi.selection import Selection, gradient_matrix, gradient_rate_matrix
 from nixel.physics.mpi.trajectories import focus_vector
+from nixel.physics.threads import linear_algebra_threads
 
 Array = NDArray[np.floating[Any]]
 Progress = Callable[[int, int], None]
 
 # Working memory of one thread unless told otherwise: what a processor's caches like.
 _MEMORY = 16 * 2**20
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 
 class Induction:
@@ -50,7 +48,7 @@ class Induction:
         voxel_volume: float = 1e-9,
         focus: Sequence[float] = (),
     ) -> None:
-        check_positive(voxel_volume=voxel_volume)
+        check_all_positive(voxel_volume=voxel_volume)
         self.drive, self.particles, self.coils = drive, particles, coils or ReceiveCoils()
         times = drive.times()
         self._scale = -constants.mu_0 * voxel_volume
@@ -171,21 +169,7 @@ class Induction:
         return np.asarray(filtered.reshape(shape), dtype=np.float64)
 
 
-def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int) -> Iterator[_Result]:
-    """Results of `function` in the order of the items, `workers` of them under way at a time."""
-    if workers == 1:
-        yield from map(function, items)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        pending: deque[Future[_Result]] = deque()
-        for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) > workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-
+@linear_algebra_threads(1)  # of each of the `workers`
 def system_function(
     positions: Array,
     drive: Drive,
@@ -222,7 +206,7 @@ def system_function(
     dtype : dtype
         Of the result; the model is evaluated in float64.
     workers : int
-        Threads; the result does not depend on their number.
+        Threads, those of the linear algebra with them; the result does not depend on their number.
     memory : int, optional
         Bytes of working arrays a thread, beside the result; 16 MiB by default, never less than one voxel takes.
     progress : callable, optional
@@ -254,6 +238,7 @@ def system_function(
     return result
 
 
+@linear_algebra_threads(1)  # of each of the `workers`
 def signal(
     concentration: Array,
     positions: Array,

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ellipe, ellipk
 
-from nixel.physics.mpi.fields import check_positive
+from nixel.physics.checks import check_all_positive
+from nixel.physics.threads import linear_algebra_threads
 
 Array = NDArray[np.floating[Any]]
 
@@ -43,13 +44,14 @@ class CircularLoop:
     turns: float = 1.0
 
     def __post_init__(self) -> None:
-        check_positive(radius=self.radius)
+        check_all_positive(radius=self.radius)
         numbers = (*self.centre, *self.normal, self.turns)
         if not all(map(math.isfinite, numbers)) or not any(self.normal):
             raise ValueError(
                 f"centre, normal, turns: expected finite numbers and a direction, found {numbers}"
             )
 
+    @linear_algebra_threads(1)
     def field_per_current(self, positions: Array) -> NDArray[np.float64]:
         """Magnetic field per unit current, H/I.
 

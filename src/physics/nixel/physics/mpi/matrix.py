@@ -8,16 +8,19 @@ import scipy.fft
 from numpy.typing import DTypeLike, NDArray
 
 from nixel.physics.arrays import check_workers
+from nixel.physics.blocks import in_order
 from nixel.physics.mpi.fields import Drive
-from nixel.physics.mpi.induction import Induction, Progress, in_order
+from nixel.physics.mpi.induction import Induction, Progress
 from nixel.physics.mpi.particles import Particles
 from nixel.physics.mpi.receive import ReceiveCoils
 from nixel.physics.mpi.selection import Selection
+from nixel.physics.threads import linear_algebra_threads
 
 Array = NDArray[np.floating[Any]]
 Complex = NDArray[np.complexfloating[Any, Any]]
 
 
+@linear_algebra_threads(1)  # of each of the `workers`
 def system_matrix(
     positions: Array,
     drive: Drive,

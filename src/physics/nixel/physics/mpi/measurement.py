@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nixel.physics.checks import check_all_positive
 from nixel.physics.mpi.background import Drift
-from nixel.physics.mpi.fields import check_positive
 from nixel.physics.mpi.receive_noise import Density, spectral_deviation, spectral_noise
 
 Array = NDArray[np.floating[Any]]
@@ -49,7 +49,7 @@ class EmptyBore:
         background: Array | None = None,
         seed: int = 0,
     ) -> None:
-        check_positive(averages=averages)
+        check_all_positive(averages=averages)
         self._shape, self._samples = shape[:-1], shape[-1]
         period = (shape[0], math.prod(shape[1:]))
         empty = np.zeros(period) if background is None else np.asarray(background, dtype=np.float64)
@@ -134,7 +134,7 @@ def measure(
         raise ValueError(
             f"voltage: expected finite values of shape (channels, samples) in V, found shape {voltage.shape}"
         )
-    check_positive(frames=frames, sampling_frequency=sampling_frequency)
+    check_all_positive(frames=frames, sampling_frequency=sampling_frequency)
     samples = voltage.shape[1]
     bore = EmptyBore(
         voltage.shape,

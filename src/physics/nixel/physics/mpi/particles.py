@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import constants
 
+from nixel.physics.checks import check_non_negative, check_positive
 from nixel.physics.mpi.langevin import langevin_pair
 
 Array = NDArray[np.floating[Any]]
@@ -67,14 +68,10 @@ class Particles:
 
     def __post_init__(self) -> None:
         for name in ("core_diameter", "saturation_magnetisation", "temperature"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name}: expected a positive number, found {value!r}")
+            check_positive(name, getattr(self, name))
         for name in ("size_deviation", "relaxation_time"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name}: expected zero or a positive number, found {value!r}")
-        if self.sizes < 1:
+            check_non_negative(name, getattr(self, name))
+        if isinstance(self.sizes, bool) or not isinstance(self.sizes, int | np.integer) or self.sizes < 1:
             raise ValueError(f"sizes: expected one node or more, found {self.sizes!r}")
 
     @property
@@ -199,8 +196,13 @@ def magnetisation(field: Array, particles: Particles, *, concentration: float = 
     -------
     array of float64, shape (..., axes)
         In A/m.
+
+    Raises
+    ------
+    ValueError
+        If the field has no axes, or a value is not finite.
     """
-    field = np.asarray(field, dtype=np.float64)
+    field = _vectors("field", field)
     first, _ = particles.response(np.sqrt(np.sum(field**2, axis=-1)))
     result: NDArray[np.float64] = concentration * first[..., None] * field
     return result
@@ -226,9 +228,23 @@ def magnetisation_rate(
     -------
     array of float64, shape (..., axes)
         In A/m/s.
+
+    Raises
+    ------
+    ValueError
+        If the field or its rate has no axes, or a value is not finite.
     """
-    field, field_rate = np.asarray(field, dtype=np.float64), np.asarray(field_rate, dtype=np.float64)
+    field, field_rate = _vectors("field", field), _vectors("field_rate", field_rate)
     first, second = particles.response(np.sqrt(np.sum(field**2, axis=-1)))
     along = second * np.sum(field * field_rate, axis=-1)
     result: NDArray[np.float64] = concentration * (first[..., None] * field_rate + along[..., None] * field)
     return result
+
+
+def _vectors(name: str, values: Array) -> NDArray[np.float64]:
+    found = np.asarray(values, dtype=np.float64)
+    if found.ndim < 1 or not np.isfinite(found).all():
+        raise ValueError(
+            f"{name}: expected finite values of shape (..., axes), found shape {found.shape}, or NaN"
+        )
+    return found

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nixel.physics.mpi.fields import check_divider, check_positive
+from nixel.physics.checks import check_all_positive
+from nixel.physics.mpi.fields import check_divider
 from nixel.physics.mpi.selection import FieldFreeLine, SteppedLine, check_angles, step_at
 
 Array = NDArray[np.floating[Any]]
@@ -49,7 +50,7 @@ class ProjectionDrive:
     axes: int = 2
 
     def __post_init__(self) -> None:
-        check_positive(base_frequency=self.base_frequency, amplitude=self.amplitude, periods=self.periods)
+        check_all_positive(base_frequency=self.base_frequency, amplitude=self.amplitude, periods=self.periods)
         check_divider("divider", self.divider)
         check_angles(self.angles)
         _check_line_axes(self.axes)
@@ -126,7 +127,7 @@ class RotatingDrive:
     axes: int = 2
 
     def __post_init__(self) -> None:
-        check_positive(base_frequency=self.base_frequency, amplitude=self.amplitude)
+        check_all_positive(base_frequency=self.base_frequency, amplitude=self.amplitude)
         check_divider("divider", self.divider)
         check_divider("rotation_divider", self.rotation_divider)
         _check_line_axes(self.axes)

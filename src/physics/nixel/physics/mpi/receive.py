@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import constants
 
+from nixel.physics.checks import check_non_negative, check_positive
 from nixel.physics.mpi.transfer import MeasuredTransfer
 
 Array = NDArray[np.floating[Any]]
@@ -63,10 +64,14 @@ class ReceiveCoils:
             homogeneous = isinstance(sensitivity, int | float | np.number | tuple)
             if homogeneous and not np.isfinite(np.asarray(sensitivity, dtype=np.float64)).all():
                 raise ValueError(f"sensitivities: expected finite numbers in 1/m, found {sensitivity!r}")
-        if self.resonance is not None and not self.resonance > 0:
-            raise ValueError(f"resonance: expected a positive frequency in Hz, found {self.resonance!r}")
-        if not self.quality > 0:
-            raise ValueError(f"quality: expected a positive number, found {self.quality!r}")
+            if not homogeneous and not hasattr(sensitivity, "field_per_current"):
+                raise ValueError(
+                    "sensitivities: expected a number or a vector in 1/m, or a coil such as CircularLoop, found "
+                    f"{sensitivity!r}"
+                )
+        if self.resonance is not None:
+            check_positive("resonance", self.resonance, "Hz")
+        check_positive("quality", self.quality)
         if isinstance(self.measured, tuple) and len(self.measured) != len(self.sensitivities):
             raise ValueError(
                 f"measured: expected one table for each of {len(self.sensitivities)} channels, "
@@ -231,18 +236,24 @@ def thermal_noise(resistance: float, temperature: float, bandwidth: float) -> fl
     bandwidth : float
         In Hz.
 
+    Returns
+    -------
+    float
+        In V.
+
     Raises
     ------
     ValueError
-        If an argument is negative.
+        If an argument is negative or not finite.
 
     References
     ----------
     Nyquist, Phys. Rev. 32, 110 (1928).
     """
-    if min(resistance, temperature, bandwidth) < 0:
-        raise ValueError(
-            "expected a resistance, temperature and bandwidth of zero or more, "
-            f"found {resistance!r} ohm, {temperature!r} K, {bandwidth!r} Hz"
-        )
+    for name, value, unit in (
+        ("resistance", resistance, "ohm"),
+        ("temperature", temperature, "K"),
+        ("bandwidth", bandwidth, "Hz"),
+    ):
+        check_non_negative(name, value, unit)
     return math.sqrt(4.0 * constants.k * temperature * resistance * bandwidth)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nixel.physics.mpi.fields import check_positive
+from nixel.physics.checks import check_all_positive
 
 Array = NDArray[np.floating[Any]]
 
@@ -37,7 +37,7 @@ def flicker_density(white: float, corner: float, exponent: float = 1.0) -> Densi
     ValueError
         If a number is not positive.
     """
-    check_positive(white=white, corner=corner, exponent=exponent)
+    check_all_positive(white=white, corner=corner, exponent=exponent)
 
     def density(frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
         above = frequencies > 0
@@ -100,7 +100,7 @@ def spectral_deviation(density: Density, samples: int, sampling_frequency: float
     ValueError
         If samples or sampling frequency is not positive or a density is negative or not finite.
     """
-    check_positive(samples=samples, sampling_frequency=sampling_frequency)
+    check_all_positive(samples=samples, sampling_frequency=sampling_frequency)
     frequencies = np.asarray(np.fft.rfftfreq(samples, 1.0 / sampling_frequency), dtype=np.float64)
     power = np.broadcast_to(
         np.asarray(density(frequencies) if callable(density) else density, dtype=np.float64),

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nixel.physics.mpi.fields import check_positive
+from nixel.physics.checks import check_all_positive
 
 Array = NDArray[np.floating[Any]]
 
@@ -114,7 +114,7 @@ class FieldFreeLine:
     rotation_frequency: float = 0.0
 
     def __post_init__(self) -> None:
-        check_positive(strength=self.strength)
+        check_all_positive(strength=self.strength)
         for name in ("angle", "rotation_frequency"):
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"{name}: expected a finite number, found {getattr(self, name)!r}")
@@ -165,7 +165,7 @@ class SteppedLine:
     duration: float
 
     def __post_init__(self) -> None:
-        check_positive(strength=self.strength, duration=self.duration)
+        check_all_positive(strength=self.strength, duration=self.duration)
         check_angles(self.steps)
 
     def angles(self, times: Array) -> NDArray[np.float64]:
@@ -220,6 +220,10 @@ def gradient_matrix(selection: Selection, times: Array, axes: int) -> NDArray[np
         if diagonal.ndim != 1 or not np.isfinite(diagonal).all():
             raise ValueError(f"gradient: expected finite numbers in T/m, found {selection!r}")
         return np.diag(diagonal)
+    if not hasattr(selection, "gradient"):
+        raise ValueError(
+            f"gradient: expected a selection field, or its diagonal (x, y[, z]) in T/m, found {selection!r}"
+        )
     gradient = selection.gradient(times)
     if np.any(gradient[..., axes:, :axes]):
         raise ValueError(

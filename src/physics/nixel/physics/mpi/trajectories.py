@@ -40,9 +40,9 @@ def field_free_point(
     Raises
     ------
     ValueError
-        If the gradient or the focus field does not fit the drive's axes.
+        If a time is not finite, or the gradient or the focus field does not fit the drive's axes.
     """
-    times = np.asarray(times, dtype=np.float64)
+    times = sample_times(times)
     inverse = np.linalg.pinv(gradient_matrix(selection, times, drive.axes), rcond=1e-9)
     offset = drive.field(times) + focus_vector(focus, drive.axes)
     position = -np.einsum("...ij,...j->...i", inverse, offset)
@@ -78,9 +78,9 @@ def field_free_line(
     Raises
     ------
     ValueError
-        If the focus field does not fit the drive's axes.
+        If a time is not finite, or the focus field does not fit the drive's axes.
     """
-    times = np.asarray(times, dtype=np.float64)
+    times = sample_times(times)
     angles = line.angles(times)
     normal, back = (line_normal(angles - turn)[:, : drive.axes] for turn in (0.0, np.pi / 2))
     field = drive.field(times) + focus_vector(focus, drive.axes)
@@ -89,6 +89,22 @@ def field_free_line(
     # dn/da = -n(a - pi/2)
     rate = np.sum(drive.field_rate(times) * normal, axis=1) - turning * np.sum(field * back, axis=1)
     return angles, offset, -rate / line.strength
+
+
+def sample_times(times: Array) -> NDArray[np.float64]:
+    """Times as an array of shape (samples,), in s.
+
+    Raises
+    ------
+    ValueError
+        If they have another rank, or one is not finite.
+    """
+    found = np.asarray(times, dtype=np.float64)
+    if found.ndim != 1 or not np.isfinite(found).all():
+        raise ValueError(
+            f"times: expected finite numbers in s, shape (samples,), found shape {found.shape}, or NaN"
+        )
+    return found
 
 
 def focus_vector(focus: Sequence[float], axes: int) -> NDArray[np.float64]:

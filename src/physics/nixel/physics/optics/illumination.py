@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nixel.physics.optics.checks import require_finite, require_positive, require_shape
+from nixel.physics.checks import check_all_finite, check_all_positive, check_image_shape
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -54,7 +54,7 @@ def plane_wave(
     Goodman, Introduction to Fourier Optics, 3rd ed. (2005), section 3.10.
     """
     y, x = _coordinates(shape, wavelength, pixel_size, medium_index)
-    require_finite("", sines_y=sines[0], sines_x=sines[1])
+    check_all_finite("", sines_y=sines[0], sines_x=sines[1])
     if math.hypot(*sines) >= 1:
         raise ValueError(f"sines: expected the direction of a travelling wave, below 1, found {sines!r}")
     per_pixel = max(abs(sine) for sine in sines) * pixel_size * medium_index / wavelength
@@ -111,7 +111,7 @@ def point_source(
     Goodman, Introduction to Fourier Optics, 3rd ed. (2005), section 3.7.
     """
     y, x = _coordinates(shape, wavelength, pixel_size, medium_index)
-    require_finite("m", distance=distance, position_y=position[0], position_x=position[1])
+    check_all_finite("m", distance=distance, position_y=position[0], position_x=position[1])
     if distance == 0:
         raise ValueError("distance: expected a source in front of or behind the plane, found 0.0 m")
     y, x = y - position[0], x - position[1]
@@ -180,7 +180,7 @@ def equivalent_plane_wave(
     ----------
     Paganin, Coherent X-Ray Optics (2006), section 1.4 ("Fresnel scaling theorem").
     """
-    require_positive("m", source_distance=source_distance, distance=distance, pixel_size=pixel_size)
+    check_all_positive("m", source_distance=source_distance, distance=distance, pixel_size=pixel_size)
     magnification = 1 + distance / source_distance
     return EquivalentPlaneWave(distance / magnification, magnification, pixel_size / magnification)
 
@@ -189,9 +189,9 @@ def _coordinates(
     shape: tuple[int, int], wavelength: float, pixel_size: float, medium_index: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Check what all waves need, and place the pixels: (rows, 1) and (1, columns), metres from the centre."""
-    require_positive("m", wavelength=wavelength, pixel_size=pixel_size)
-    require_positive("", medium_index=medium_index)
-    require_shape(shape)
+    check_all_positive("m", wavelength=wavelength, pixel_size=pixel_size)
+    check_all_positive("", medium_index=medium_index)
+    check_image_shape(shape)
     y, x = ((np.arange(n, dtype=np.float64) - (n - 1) / 2) * pixel_size for n in shape)
     return y[:, None], x[None, :]
 

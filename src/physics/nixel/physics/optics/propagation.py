@@ -8,13 +8,13 @@ what is held is a rows-by-padded-columns array, half of the padded spectrum.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.fft
 
 from nixel.physics.arrays import Array, as_array, check_workers, fftn, ifftn, is_numpy, like, namespace
+from nixel.physics.blocks import blocks, in_order
 from nixel.physics.optics.transfer import FreeSpace, padded_shape, unfold
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def propagate(
         band_limit=band_limit,
         dtype=numpy_dtype,
     )
-    _require_finite_field(field)
+    _check_finite_field(field)
     if is_numpy(field):
         return field.astype(dtype) if distance == 0 else _by_blocks(field, space, shape, workers)
     library = namespace(field)
@@ -117,7 +117,7 @@ def _complex_dtypes(field: Array) -> tuple[Any, DTypeLike]:
     raise ValueError(f"field: expected float32, float64, complex64 or complex128, found {field.dtype}")
 
 
-def _require_finite_field(field: Array) -> None:
+def _check_finite_field(field: Array) -> None:
     """Refuse NaN and infinity; a sum is finite only if all its terms are, and costs one pass without a copy."""
     library = namespace(field)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -190,11 +190,5 @@ def _in_place(transform: Callable[..., NDArray[Any]], array: NDArray[Any], axis:
 
 def _for_blocks(work: Callable[[int, int], None], length: int, block: int, workers: int) -> None:
     """Do the work for each range of at most `block` up to `length`, in so many threads."""
-    firsts = range(0, length, block)
-    if workers == 1:
-        for first in firsts:
-            work(first, min(first + block, length))
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(lambda first: work(first, min(first + block, length)), firsts):
-            pass
+    for _ in in_order(lambda part: work(part.start, part.stop), blocks(length, block), workers):
+        pass

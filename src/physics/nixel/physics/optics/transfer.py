@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.fft
 
-from nixel.physics.optics.checks import require_finite, require_positive, require_shape
+from nixel.physics.checks import check_all_finite, check_all_positive, check_image_shape
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -76,9 +76,9 @@ def axial_deficit(
     ----------
     Goodman, Introduction to Fourier Optics, 3rd ed. (2005), section 3.10.
     """
-    require_positive("m", wavelength=wavelength, pixel_size=pixel_size)
-    require_positive("", medium_index=medium_index)
-    require_shape(shape)
+    check_all_positive("m", wavelength=wavelength, pixel_size=pixel_size)
+    check_all_positive("", medium_index=medium_index)
+    check_image_shape(shape)
     qy, qx = _squared_sines(shape, wavelength / (medium_index * pixel_size))
     wavenumber = 2 * math.pi * medium_index / wavelength
     return wavenumber * _versed(qy + qx), qy, qx
@@ -198,10 +198,10 @@ class FreeSpace:
         dtype: DTypeLike,
     ) -> FreeSpace:
         """Check the parameters, which are those of `transfer_function`, and prepare."""
-        require_finite("m", distance=distance)
-        require_positive("m", wavelength=wavelength, pixel_size=pixel_size)
-        require_positive("", medium_index=medium_index)
-        require_shape(shape)
+        check_all_finite("m", distance=distance)
+        check_all_positive("m", wavelength=wavelength, pixel_size=pixel_size)
+        check_all_positive("", medium_index=medium_index)
+        check_image_shape(shape)
         if np.dtype(dtype) not in _REAL_OF:
             raise ValueError(f"dtype: expected complex64 or complex128, found {np.dtype(dtype)}")
         qy, qx = _squared_sines(shape, wavelength / (medium_index * pixel_size))

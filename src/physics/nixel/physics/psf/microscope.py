@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-from nixel.physics.psf.checks import non_negative, positive
+from nixel.physics.checks import check_non_negative, check_positive
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Microscope:
         for field in fields(self):
             value = getattr(self, field.name)
             if "thickness" in field.name:
-                value = non_negative(field.name, value, "m")
+                value = check_non_negative(field.name, value, "m")
             else:
-                value = positive(field.name, value, "m" if field.name == "wavelength" else "")
+                value = check_positive(field.name, value, "m" if field.name == "wavelength" else "")
             object.__setattr__(self, field.name, value)
 
     @property
@@ -95,3 +95,15 @@ class Microscope:
         """
         limit = min(self.numerical_aperture, self.layer_index)
         return limit if supercritical else min(limit, self.sample_index)
+
+
+def check_microscope(name: str, value: object) -> None:
+    """Refuse what is no microscope.
+
+    Raises
+    ------
+    ValueError
+        That names the parameter.
+    """
+    if not isinstance(value, Microscope):
+        raise ValueError(f"{name}: expected a Microscope, found {type(value).__name__}")

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nixel.physics.arrays import check_workers
-from nixel.physics.psf.checks import non_negative
+from nixel.physics.checks import check_non_negative
+from nixel.physics.psf.microscope import check_microscope
 from nixel.physics.psf.radial import Radial, disc_average, furthest, sample, table_radii
 from nixel.physics.psf.scalar import scalar_radial
 from nixel.physics.psf.vector import check_polarisation, vectorial_radial
 from nixel.physics.psf.volume import check_volume
+from nixel.physics.threads import linear_algebra_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from nixel.physics.psf.microscope import Microscope
 
 
+@linear_algebra_threads(1)  # of each of the `workers`
 def confocal(
     shape: Sequence[int],
     spacing: Sequence[float],
@@ -80,8 +83,10 @@ def confocal(
     Wilson and Sheppard, "Theory and Practice of Scanning Optical Microscopy", Academic Press 1984, chapters 3 and 8.
     """
     volume = check_volume(shape, spacing, dtype)
-    depth = non_negative("particle_depth", particle_depth, "m")
-    pinhole = non_negative("pinhole_radius", pinhole_radius, "m")
+    check_microscope("excitation", excitation)
+    check_microscope("emission", emission)
+    depth = check_non_negative("particle_depth", particle_depth, "m")
+    pinhole = check_non_negative("pinhole_radius", pinhole_radius, "m")
     check_workers(workers)
     check_polarisation(polarisation)
     if model not in ("scalar", "vectorial"):

@@ -8,11 +8,13 @@ import numpy as np
 from scipy import special
 
 from nixel.physics.arrays import check_workers
-from nixel.physics.psf.checks import non_negative
+from nixel.physics.checks import check_non_negative
+from nixel.physics.psf.microscope import check_microscope
 from nixel.physics.psf.pupil import choose_pupil
 from nixel.physics.psf.radial import Radial, furthest, intensity, sample
 from nixel.physics.psf.series import series_radial
 from nixel.physics.psf.volume import check_volume
+from nixel.physics.threads import linear_algebra_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from nixel.physics.psf.microscope import Microscope
 
 
+@linear_algebra_threads(1)  # of each of the `workers`
 def gibson_lanni(
     shape: Sequence[int],
     spacing: Sequence[float],
@@ -71,8 +74,7 @@ def gibson_lanni(
     dtype : dtype
         Of the result, float64 or float32; computed in float64.
     workers : int
-        Threads. The matrix products run in the threads of NumPy's BLAS, whatever this says; their last bits, too,
-        may depend on these.
+        Threads. The result does not depend on their number.
     progress : callable, optional
         Is told, now and then, of the steps done and of all steps.
 
@@ -94,7 +96,8 @@ def gibson_lanni(
     point spread function computation for fluorescence microscopy", J. Opt. Soc. Am. A 34 (2017) 1029-1034.
     """
     volume = check_volume(shape, spacing, dtype)
-    depth = non_negative("particle_depth", particle_depth, "m")
+    check_microscope("microscope", microscope)
+    depth = check_non_negative("particle_depth", particle_depth, "m")
     check_workers(workers)
     if method not in ("quadrature", "series"):
         raise ValueError(f'method: expected "quadrature" or "series", found {method!r}')

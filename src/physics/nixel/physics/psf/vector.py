@@ -8,10 +8,12 @@ import numpy as np
 from scipy import special
 
 from nixel.physics.arrays import check_workers
-from nixel.physics.psf.checks import non_negative
+from nixel.physics.checks import check_non_negative
+from nixel.physics.psf.microscope import check_microscope
 from nixel.physics.psf.pupil import choose_pupil
 from nixel.physics.psf.radial import Radial, furthest, intensity, sample
 from nixel.physics.psf.volume import check_volume
+from nixel.physics.threads import linear_algebra_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 POLARISATIONS = ("unpolarised", "x", "y")
 
 
+@linear_algebra_threads(1)  # of each of the `workers`
 def vectorial(
     shape: Sequence[int],
     spacing: Sequence[float],
@@ -86,7 +89,8 @@ def vectorial(
     steerable filters", Opt. Express 17 (2009) 6829-6848.
     """
     volume = check_volume(shape, spacing, dtype)
-    depth = non_negative("particle_depth", particle_depth, "m")
+    check_microscope("microscope", microscope)
+    depth = check_non_negative("particle_depth", particle_depth, "m")
     check_workers(workers)
     check_polarisation(polarisation)
     band = 2 * microscope.wavenumber * microscope.aperture(supercritical=supercritical)

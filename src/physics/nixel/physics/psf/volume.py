@@ -7,17 +7,17 @@ distinct radii (or, for pixels, in distinct places of one octant or quadrant) ar
 from __future__ import annotations
 
 import operator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nixel.physics.psf.checks import positive
+from nixel.physics.blocks import in_order
+from nixel.physics.checks import check_positive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -85,8 +85,11 @@ def check_volume(shape: Sequence[int], spacing: Sequence[float], dtype: DTypeLik
         distances = ()
     if len(distances) not in (2, 3):
         raise ValueError(f"spacing: expected distances (z, y, x) or (z, xy) in m, found {spacing!r}")
-    dz, dy, dx = (positive("spacing", distance, "m") for distance in (*distances[:2], distances[-1]))
-    found = np.dtype(dtype)
+    dz, dy, dx = (check_positive("spacing", distance, "m") for distance in (*distances[:2], distances[-1]))
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise ValueError(f"dtype: expected float32 or float64, found {dtype!r}") from None
     if found not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype: expected float32 or float64, found {found}")
     return Volume((lengths[0], lengths[1], lengths[2]), (dz, dy, dx), found)
@@ -152,17 +155,9 @@ def run(
     tasks: Sequence[Callable[[], None]], workers: int, progress: Callable[[int, int], None] | None
 ) -> None:
     """Do independent tasks in so many threads, and tell of each that is done."""
-
-    def ended(done: Iterable[None]) -> None:
-        for count, _ in enumerate(done, 1):
-            if progress is not None:
-                progress(count, len(tasks))
-
-    if workers == 1:
-        ended(task() for task in tasks)
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            ended(pool.map(lambda task: task(), tasks))
+    for done, _ in enumerate(in_order(lambda task: task(), tasks, workers), 1):
+        if progress is not None:
+            progress(done, len(tasks))
 
 
 def fill(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nixel.physics.arrays import check_workers
+from nixel.physics.blocks import blocks, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -248,16 +248,15 @@ class Sensor:
         frames = np.empty(photons.shape, np.uint8 if self.bit_depth <= 8 else np.uint16)
 
         height = max(1, _BLOCK_PIXELS // shape[1])
-        blocks = [
-            (*frame, slice(first, min(first + height, shape[0])))
-            for frame in np.ndindex(*photons.shape[:-2])
-            for first in range(0, shape[0], height)
+        parts = [
+            (*frame, rows) for frame in np.ndindex(*photons.shape[:-2]) for rows in blocks(shape[0], height)
         ]
         # A generator of its own for each block, so that the order of the threads does not matter.
-        generators = np.random.default_rng(seed).spawn(len(blocks))
+        generators = np.random.default_rng(seed).spawn(len(parts))
 
-        def read(block: tuple[Any, ...], generator: np.random.Generator) -> None:
-            rows = block[-1]
+        def read(number: int) -> None:
+            block, generator = parts[number], generators[number]
+            rows: slice = block[-1]
             light = photons[block] * efficiency[rows]
             if pattern is not None:
                 light *= pattern[0][rows]
@@ -272,10 +271,9 @@ class Sensor:
             np.rint(signal, out=signal)
             frames[block] = np.clip(signal, 0, self.largest, out=signal)
 
-        with ThreadPoolExecutor(workers) as pool:
-            for done, _ in enumerate(pool.map(read, blocks, generators), start=1):
-                if progress is not None:
-                    progress(done, len(blocks))
+        for done, _ in enumerate(in_order(read, range(len(parts)), workers), start=1):
+            if progress is not None:
+                progress(done, len(parts))
         return frames
 
     def _electrons(self, photons: ArrayLike, exposure_time: float, colour: str | None) -> Signal:
