@@ -1,13 +1,16 @@
-"""The virtual scanner as a process, and a stand-in for the safety daemon on its serial line."""
+"""The virtual scanner as a process, a stand-in for the safety daemon on its serial line, and vendor plugins."""
 
 import contextlib
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 import threading
 import time
+from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -184,3 +187,105 @@ def new_scanner(tmp_path):
             return started
 
         yield start
+
+
+class VirtualSerial:
+    """A simulated serial device, a process of its own; `hand` does what a hand at its wire does."""
+
+    def __init__(self, module, link, *arguments):
+        self.link = link
+        self.process = subprocess.Popen(
+            [*(sys.executable, "-m", module, "--link", str(link), "--exit-with-parent"), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.ready = json.loads(self.process.stdout.readline())
+
+    def hand(self, words):
+        self.process.stdin.write(f"{words}\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        assert "error" not in answer, answer
+        return answer["done"]
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def new_serial(tmp_path):
+    """Start simulated serial devices by the name of their module, which end with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(name, *arguments):
+            link = tmp_path / f"{name}-{len(list(tmp_path.iterdir()))}"
+            started = VirtualSerial(f"nixel.acquisition.virtual.{name}", link, *arguments)
+            stack.callback(started.close)
+            return started
+
+        yield start
+
+
+def _compile(*command):
+    compiler = os.environ.get("CC", "cc")
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no C compiler ({compiler}) on this machine, so no plugin can be built")
+    subprocess.run([compiler, *map(str, command)], check=True)
+
+
+@pytest.fixture(scope="session")
+def plugin_sources():
+    """The header of vendor plugins and the examples."""
+    return Path(str(resources.files("nixel.acquisition"))) / "plugins" / "sources"
+
+
+@pytest.fixture(scope="session")
+def faulty_plugin(tmp_path_factory, plugin_sources):
+    """Build faulty_plugin.c with a fault of that name, once each."""
+    folder = tmp_path_factory.mktemp("plugins")
+    source = Path(__file__).with_name("faulty_plugin.c")
+
+    def build(fault="NONE", *options):
+        library = folder / f"{'-'.join([fault.lower(), *options]).replace('=', '-')}.so"
+        if not library.exists():
+            flags = ("-std=c11", "-D_GNU_SOURCE", "-g", "-fPIC", "-shared", "-w", f"-DFAULT={fault}")
+            _compile(*flags, *options, f"-I{plugin_sources / 'include'}", "-o", library, source)
+        return library
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def example_plugin(tmp_path_factory, plugin_sources):
+    """Build the example thermometer in ``"c"`` or ``"rust"``, once each."""
+    built = {}
+
+    def build(language):
+        if language not in built:
+            folder = tmp_path_factory.mktemp(language)
+            built[language] = {"c": in_c, "rust": in_rust}[language](folder)
+        return built[language]
+
+    def in_c(folder):
+        library = folder / "thermometer.so"
+        source = plugin_sources / "example-c" / "thermometer.c"
+        _compile(
+            *("-std=c11", "-g", "-fPIC", "-shared", f"-I{plugin_sources / 'include'}", "-o", library, source)
+        )
+        return library
+
+    def in_rust(folder):
+        if shutil.which("cargo") is None:
+            pytest.skip("no cargo on this machine, so no plugin in Rust can be built")
+        crate = folder / "crate"
+        shutil.copytree(
+            plugin_sources / "example-rust", crate, ignore=shutil.ignore_patterns("target", "*.nix")
+        )
+        cargo = ("cargo", "build", "--quiet", "--offline", "--locked", "--release", "--target-dir")
+        subprocess.run([*cargo, str(folder / "target")], cwd=crate, check=True)
+        return folder / "target" / "release" / "libnixel_plugin_example.so"
+
+    return build

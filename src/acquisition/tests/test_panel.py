@@ -109,7 +109,7 @@ def test_an_open_contact_reads_what_its_pull_says():
         (lambda panel: panel.claim_input(ME, 5, "left"), "expected the pull up, down or none, found 'left'"),
         (lambda panel: panel.claim_input(OTHER, 5, "up"), "line 5 belongs to another"),
         (lambda panel: panel.claim_output(OTHER, 17, True, 1.0), "line 17 belongs to another"),
-        (lambda panel: panel.claim_output(ME, 5, True, 1.0), "line 5 is none of the outputs 17, 27"),
+        (lambda panel: panel.claim_output(ME, 5, True, 1.0), "line 5 is none of the outputs 17, 22, 27"),
         (lambda panel: panel.drive(OTHER, 17, True, 1.0), "line 17 is no output of this connection"),
         (lambda panel: panel.drive(ME, 99, True, 1.0), "line 99 is no output of this connection"),
         (lambda panel: panel.hand("lid", "kick"), "expected one of lid open, lid close"),

@@ -14,7 +14,7 @@ import pytest
 from nixel.acquisition.adapters.scpi import ScpiConnection
 from nixel.acquisition.adapters.scpi_daq import ScpiDaqAdapter
 from nixel.acquisition.adapters.scpi_robot import ScpiRobotAdapter
-from nixel.acquisition.devices import Daq, DeviceError, Robot
+from nixel.acquisition.devices import Daq, DeviceError, Stage
 from nixel.acquisition.virtual.sensors import ANALOG, DIGITAL
 
 PERIOD, CHANNELS = 1632, 2
@@ -48,7 +48,7 @@ def read(daq, first, periods, chunk=PERIOD):
 
 def test_the_adapters_are_what_the_protocols_ask_for(scanner, daq):
     assert isinstance(daq, Daq)
-    assert isinstance(ScpiRobotAdapter(scanner.instrument.devices["robot"], daq.control), Robot)
+    assert isinstance(ScpiRobotAdapter(scanner.instrument.devices["robot"], daq.control), Stage)
 
 
 def test_transmitting_is_refused_while_the_safety_output_is_off(scanner, daq):
@@ -342,7 +342,8 @@ def test_the_coil_warms_while_transmitting(scanner, energised):
     energised.transmit(True)
     time.sleep(1.0)
     warm = temperature()
-    assert analog(scanner)[-2:] == pytest.approx([30.0, 30.0])  # 12 mT at 0.4 mT/A
+    # 12 mT at 0.4 mT/A, as far as an uncontrolled chain does what the instrument file says.
+    assert analog(scanner)[-2:] == pytest.approx([30.0, 30.0], rel=0.1)
     assert 22.1 < warm < 23.0  # 30 K (1 - exp(-1 s / 100 s)) = 0.3 K
     energised.control.command("SIMulation:TEMPerature 65")
     assert temperature() == pytest.approx(65, abs=0.1)

@@ -1,32 +1,31 @@
-"""Runs of an MPI scanner: from a protocol to a dataset."""
+"""Runs of an MPI scanner: from a protocol to a dataset.
+
+A run's frames go from the device through a bounded buffer into a recording beside the dataset that is to be, and are
+safe there a moment later; at the run's end the dataset is made of the recording.
+"""
 
 from __future__ import annotations
 
-import math
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nixel.acquisition.devices import DeviceError
-from nixel.acquisition.formats.mdf import (
-    DatasetInfo,
-    Labels,
-    MdfError,
-    Setting,
-    Tracer,
-    write_calibration,
-    write_measurement,
-)
+from nixel.acquisition.finishing import finish, recording_of
+from nixel.acquisition.formats.mdf import MdfError
+from nixel.acquisition.opened import open_devices
+from nixel.acquisition.recording import FrameRing, Recorder, Spool
+from nixel.acquisition.scan_recording import header
 from nixel.acquisition.session import ScanAborted, session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
-    from numpy.typing import NDArray
-
+    from nixel.acquisition.finishing import Outcome
     from nixel.acquisition.instrument import Instrument
+    from nixel.acquisition.opened import Opening
     from nixel.acquisition.protocol import CalibrationProtocol, ScanProtocol
     from nixel.acquisition.session import Session
     from nixel.safety.client import SafetyClient
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ScanAborted", "calibrate", "measure"]
 
-_TRACER = "simulated magnetite, core diameter 25 nm"
-_TRACER_CONCENTRATION = 0.1  # mol(Fe)/l
+_STALL = 4.0  # s that the disk may stand still
+_LARGEST_BUFFER = 2**28  # bytes
 
 
 def _no_progress(_stage: str, _done: int, _total: int) -> None:
@@ -57,7 +56,9 @@ def measure(
     provenance: Mapping[str, Any],
     progress: Progress = _no_progress,
     cancelled: Callable[[], bool] = _never,
-) -> DatasetInfo:
+    paused: Callable[[], bool] = _never,
+    opening: Opening = open_devices,
+) -> Outcome:
     """Measure frames of a subject and write them as an MDF measurement.
 
     Single periods are stored as the converter's int16 codes; averages as float32 codes, the exact sum divided
@@ -68,7 +69,7 @@ def measure(
     instrument : Instrument
     protocol : ScanProtocol
     path : str or Path
-        Of the file that is to be; there must be none.
+        Of the file that is to be; there must be none. Its recording grows beside it.
     safety : nixel.safety.client.SafetyClient
         An armed safety daemon; a lease is held for the run.
     safety_output : str
@@ -76,13 +77,20 @@ def measure(
     provenance : mapping
         Stored in the file as JSON.
     progress : callable
-        Told (stage, done, total): ``"background"`` and ``"frames"`` in frames, then ``"writing"``.
+        Told (stage, done, total): ``"background"`` and ``"frames"`` in frames, ``"paused"`` once the transmission is
+        off (and the stage before when it goes on), then ``"writing"``.
     cancelled : callable
         Asked about every ten milliseconds whether to stop.
+    paused : callable
+        Asked as often whether to wait, with the drive field off and the lease held; the run goes on with the next frame
+        when it is false again.
+    opening : callable
+        Opens the devices; `nixel.acquisition.opened.open_devices` if left out.
 
     Returns
     -------
-    DatasetInfo
+    Outcome
+        The dataset, which is complete.
 
     Raises
     ------
@@ -92,43 +100,42 @@ def measure(
         The safety daemon refused or dropped the output (its reason is the text), or the run was cancelled.
     DeviceError
         A device failed.
+    RecordingError
+        The disk failed, or did not keep up.
     MdfError
-        The file cannot be written.
+        The file cannot be written; the recording stays.
 
-    No dataset is left by any of them.
+    What was measured until then becomes a dataset that says it is incomplete, if there is a frame of the subject in it;
+    a note on the error says so.
     """
-    protocol.plan(instrument)
+    planned, focus = protocol.plan(instrument).frames, protocol.focus_fields(instrument)
     path = _free(path)
-    scanner = instrument.scanner
-    assert scanner is not None
-    frames: list[NDArray[np.generic]] = []
-    with session(instrument, safety, safety_output, "scan", cancelled, protocol.seed) as run:
-        conversion, start = run.daq.conversion(), run.daq.clock()
-        stages = (("background", protocol.background_frames), ("frames", protocol.frames))
-        for stage, count in stages:
-            if not count:
-                continue
-            _insert(run, None if stage == "background" else protocol.subject)
-            progress(stage, 0, count)
-            with run.transmission():
-                for number, frame in enumerate(run.frame(protocol.averages, count), start=1):
-                    frames.append(frame)
-                    progress(stage, number, count)
-        end = run.daq.clock()
-    progress("writing", 0, 1)
-    setting = _setting(instrument, protocol.averages, start, end, conversion)
-    background = [True] * protocol.background_frames + [False] * protocol.frames
-    info = write_measurement(
-        path,
-        setting,
-        np.stack(frames)[:, None],
-        background,
-        labels=_labels(instrument, "scan", protocol.subject, math.nan),
-        provenance=provenance,
-        extras=_extras(instrument, protocol),
-    )
+    counts = {"background": planned - protocol.frames, "frames": protocol.frames}
+    taken = dict.fromkeys(counts, 0)
+    stage = ""
+    with _Recording(path) as recording:
+        with session(
+            instrument, safety, safety_output, "scan", cancelled, protocol.seed, paused, opening, focus
+        ) as run:
+            recorder = recording.begin(instrument, protocol, planned, run, provenance)
+
+            def tell() -> None:
+                progress("paused" if run.waiting else stage, taken[stage], counts[stage])
+
+            run.on_pause = tell
+            for background, count in protocol.stages():
+                stage = "background" if background else "frames"
+                _insert(run, None if background else protocol.subject)
+                tell()
+                with run.transmission():
+                    for frame in run.frame(protocol.averages, count):
+                        recorder.put(frame, run.note(background))
+                        taken[stage] += 1
+                        tell()
+        recording.end()
+        progress("writing", 0, 1)
     progress("writing", 1, 1)
-    return info
+    return recording.outcome
 
 
 def calibrate(
@@ -141,87 +148,159 @@ def calibrate(
     provenance: Mapping[str, Any],
     progress: Progress = _no_progress,
     cancelled: Callable[[], bool] = _never,
-) -> DatasetInfo:
+    paused: Callable[[], bool] = _never,
+    opening: Opening = open_devices,
+) -> Outcome:
     """Measure a system matrix with a delta sample on the robot and write it as an MDF calibration.
 
     Stored are the Fourier coefficients of the averaged periods in volts, complex64, with the positions'
     frames first (x fastest) and the background frames last; the file's frame permutation tells when each
-    was taken.
+    was taken. A calibration that ends early leaves nothing: with positions missing it is of no use.
 
     Parameters
     ----------
-    instrument, path, safety, safety_output, provenance, cancelled
+    instrument, path, safety, safety_output, provenance, cancelled, paused, opening
         As for `measure`.
     protocol : CalibrationProtocol
     progress : callable
-        Told (stage, done, total): ``"background"``, ``"positions"``, then ``"writing"``.
+        Told (stage, done, total): ``"background"``, ``"positions"``, ``"paused"``, then ``"writing"``.
 
     Returns
     -------
-    DatasetInfo
+    Outcome
 
     Raises
     ------
-    ProtocolError, ScanAborted, DeviceError, MdfError
+    ProtocolError, ScanAborted, DeviceError, RecordingError, MdfError
         As `measure`.
     """
-    protocol.plan(instrument)
+    planned = protocol.plan(instrument).frames
     path = _free(path)
-    grid, averages = protocol.positions(), protocol.averages
-    places = grid.positions().reshape(*protocol.grid, 2)
+    places = protocol.positions().positions().reshape(*protocol.grid, 2)
     total = protocol.grid[0] * protocol.grid[1]
-    signal: list[NDArray[np.complex64]] = []
-    background: list[NDArray[np.complex64]] = []
-    when: tuple[list[int], list[int]] = ([], [])  # place in time of the frames of either list, from 1
+    stage, done = "background", 0
 
-    with session(instrument, safety, safety_output, "calibration", cancelled, protocol.seed) as run:
-        if run.robot is None:
-            raise ScanAborted(f"instrument {instrument.name}: expected a robot for a calibration, found none")
-        conversion, start = run.daq.conversion(), run.daq.clock()
+    with _Recording(path) as recording:
+        with session(
+            *(instrument, safety, safety_output, "calibration", cancelled, protocol.seed, paused, opening),
+            with_robot=True,
+        ) as run:
+            robot = run.robot
+            assert robot is not None
+            recorder = recording.begin(instrument, protocol, planned, run, provenance)
 
-        def take(count: int, empty: bool) -> None:
-            frames = background if empty else signal
-            for frame in run.frame(averages, count):
-                when[not empty].append(len(signal) + len(background) + 1)
-                frames.append(_spectrum(frame, conversion))
+            def tell() -> None:
+                count = total if stage == "positions" else protocol.background_frames
+                progress("paused" if run.waiting else stage, done, count)
 
-        def take_background(count: int) -> None:
-            _insert(run, None)
-            with run.transmission():
-                take(count, empty=True)
+            def take(count: int, background: bool) -> None:
+                for frame in run.frame(protocol.averages, count):
+                    recorder.put(frame, run.note(background), _STALL)
 
-        if protocol.background_frames:
-            progress("background", 0, protocol.background_frames)
-            take_background(protocol.background_frames)
-            progress("background", protocol.background_frames, protocol.background_frames)
-        for row, line in enumerate(places, start=1):
-            _insert(run, protocol.delta_sample)
-            with run.transmission():
-                for x, y in line:
-                    run.check()
-                    run.robot.move(float(x), float(y))
-                    take(1, empty=False)
-                    progress("positions", len(signal), total)
-            if protocol.background_every and row % protocol.background_every == 0:
-                take_background(1)
-        end = run.daq.clock()
-        run.robot.home()
-    progress("writing", 0, 1)
-    spectra = np.stack([*signal, *background], axis=-1)[None]
-    info = write_calibration(
-        path,
-        _setting(instrument, averages, start, end, None),
-        spectra,
-        grid,
-        frame_permutation=np.array([*when[1], *when[0]], dtype=np.int64),
-        delta_sample_size=protocol.delta_sample,
-        snr=_snr(spectra, total),
-        labels=_labels(instrument, "calibration", "delta sample", math.prod(protocol.delta_sample) * 1e3),
-        provenance=provenance,
-        extras=_extras(instrument, protocol),
-    )
+            def take_background(count: int) -> None:
+                _insert(run, None)
+                with run.transmission():
+                    take(count, background=True)
+
+            run.on_pause = tell
+            if protocol.background_frames:
+                tell()
+                take_background(protocol.background_frames)
+                done = protocol.background_frames
+                tell()
+            stage, done = "positions", 0
+            for row, line in enumerate(places, start=1):
+                _insert(run, protocol.delta_sample)
+                with run.transmission():
+                    for x, y in line:
+                        run.check()
+                        robot.move(float(x), float(y))
+                        take(1, background=False)
+                        done += 1
+                        tell()
+                if protocol.background_every and row % protocol.background_every == 0:
+                    take_background(1)
+            robot.home()
+        recording.end()
+        progress("writing", 0, 1)
     progress("writing", 1, 1)
-    return info
+    return recording.outcome
+
+
+class _Recording:
+    """A run's recording, which becomes its dataset when the block ends, or what can be made of it when it raises."""
+
+    outcome: Outcome
+
+    def __init__(self, path: Path) -> None:
+        self._folder = recording_of(path)
+        self._stack = contextlib.ExitStack()
+        self._held: int | None = None
+
+    def begin(
+        self,
+        instrument: Instrument,
+        protocol: ScanProtocol | CalibrationProtocol,
+        frames: int,
+        run: Session,
+        provenance: Mapping[str, Any],
+    ) -> Recorder:
+        """Begin it; the recorder ends with the block, after the session with its devices."""
+        scanner = instrument.scanner
+        assert scanner is not None
+        places = len(run.focus)
+        # Of patches there is one more dimension, the first.
+        patches = (places,) if places else ()
+        shape = (*patches, scanner.receive_channels, scanner.samples_per_period)
+        dtype = "<i2" if protocol.averages == 1 else "<f4"
+        periods = protocol.averages * max(1, places)
+        frame_time = periods * scanner.samples_per_period / scanner.base_frequency
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        wanted = max(2, min(frames, round(_STALL / frame_time)))
+        ring = FrameRing(shape, dtype, min(wanted * size, _LARGEST_BUFFER))
+        what = header(
+            instrument,
+            protocol,
+            frames=frames,
+            buffer_frames=ring.slots,
+            start=run.daq.clock(),
+            conversion=run.daq.conversion(),
+            focus=run.focus,
+            devices=run.devices.snapshot(),
+            provenance=provenance,
+        )
+        spool = Spool.create(self._folder, shape=shape, dtype=dtype, what=what)
+        self._held = spool.hold()
+        run.environment.keep_in(self._folder)
+        return self._stack.enter_context(Recorder(spool, ring))
+
+    def end(self) -> None:
+        """Wait until every frame is safe."""
+        self._stack.close()
+
+    def __enter__(self) -> _Recording:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._stack.__exit__(kind, error, trace)  # type: ignore[arg-type]
+        if self._held is None:
+            return
+        if error is None:
+            self.outcome = self._finish()
+            return
+        try:
+            error.add_note(self._finish().text)
+        except (OSError, ValueError, RuntimeError) as failure:
+            error.add_note(f"What was measured is in {self._folder}: {failure}")
+
+    def _finish(self) -> Outcome:
+        try:
+            return finish(self._folder, held=self._held)
+        except (OSError, ValueError) as error:
+            error.add_note(
+                f"The frames are safe in {self._folder.name}: `nixel datasets repair` makes the dataset of them."
+            )
+            raise
 
 
 def _free(path: str | Path) -> Path:
@@ -229,6 +308,10 @@ def _free(path: str | Path) -> Path:
     path = Path(path)
     if path.exists():
         raise MdfError(f"{path}: there is a file already, which is never overwritten. Choose another name.")
+    if recording_of(path).exists():
+        raise MdfError(
+            f"{recording_of(path)}: a recording was left behind there. `nixel datasets repair` finishes it."
+        )
     if not path.parent.is_dir():
         raise MdfError(f"{path.parent}: there is no such folder. Make it, or choose another.")
     return path
@@ -251,65 +334,3 @@ def _insert(run: Session, sample: str | tuple[float, float, float] | None) -> No
         run.simulation.insert_phantom(sample)
     else:
         run.simulation.insert_delta(sample)
-
-
-def _spectrum(frame: NDArray[np.generic], conversion: NDArray[np.float64]) -> NDArray[np.complex64]:
-    """Unnormalised Fourier coefficients of a frame's volts, shape (channels, frequencies)."""
-    volts = frame.astype(np.float64) * conversion[:, 0, None] + conversion[:, 1, None]
-    return np.fft.rfft(volts, axis=-1).astype(np.complex64)
-
-
-def _snr(spectra: NDArray[np.complex64], positions: int) -> NDArray[np.float64] | None:
-    """Mean signal over the background's standard deviation, shape (J, C, K); None without two backgrounds.
-
-    After Franke et al., IEEE Trans. Med. Imaging 35, 1993 (2016).
-    """
-    background = spectra[..., positions:].astype(np.complex128)
-    if background.shape[-1] < 2:
-        return None
-    level = background.mean(axis=-1, keepdims=True)
-    noise = background.std(axis=-1, ddof=1)
-    strength = np.abs(spectra[..., :positions] - level).mean(axis=-1)
-    return np.asarray(np.divide(strength, noise, out=np.zeros_like(strength), where=noise > 0))
-
-
-def _setting(
-    instrument: Instrument,
-    averages: int,
-    start: datetime,
-    end: datetime,
-    conversion: NDArray[np.float64] | None,
-) -> Setting:
-    scanner = instrument.scanner
-    assert scanner is not None
-    return Setting(
-        time=end,
-        start_time=start,
-        simulated=instrument.simulated,
-        scanner=instrument.name,
-        base_frequency=scanner.base_frequency,
-        dividers=scanner.dividers,
-        drive_field=scanner.drive_field,
-        gradient=scanner.gradient,
-        samples=scanner.samples_per_period,
-        channels=scanner.receive_channels,
-        averages=averages,
-        conversion=conversion,
-    )
-
-
-def _labels(instrument: Instrument, experiment: str, subject: str, volume: float) -> Labels:
-    tracer = Tracer(_TRACER, _TRACER_CONCENTRATION, volume) if instrument.simulated else None
-    return Labels(
-        experiment=experiment, subject=subject, description=instrument.instrument.description, tracer=tracer
-    )
-
-
-def _extras(instrument: Instrument, protocol: ScanProtocol | CalibrationProtocol) -> dict[str, Any]:
-    # A run that lost or clipped a sample has been refused, so the counters of what is written are zero.
-    return {
-        "instrumentFingerprint": instrument.fingerprint(),
-        "protocol": protocol.model_dump_json(),
-        "lostSamples": np.int64(0),
-        "overwrittenSamples": np.int64(0),
-    }

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
+import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nixel.acquisition.adapters.scpi_daq import ScpiDaqAdapter
-from nixel.acquisition.adapters.scpi_robot import ScpiRobotAdapter, ScpiSimulation
-from nixel.acquisition.devices import DeviceError
-from nixel.acquisition.instrument import ScpiDaq, ScpiRobot
+from nixel.acquisition.adapters.scpi_robot import ScpiSimulation
+from nixel.acquisition.devices import DeviceError, Sensor
+from nixel.acquisition.field_controller import FieldController
+from nixel.acquisition.opened import open_devices
+from nixel.acquisition.robot import Robot, robot_of
+from nixel.acquisition.slow import SlowRecorder, SteppedRecorder
 from nixel.safety.client import SafetyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from nixel.acquisition.devices import Chunk
     from nixel.acquisition.instrument import Instrument
+    from nixel.acquisition.opened import OpenDevices, Opening
     from nixel.safety.client import Lease, SafetyClient
 
 __all__ = ["ScanAborted", "Session", "session"]
@@ -35,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 class ScanAborted(RuntimeError):  # noqa: N818 (it is what happened, not a fault of the program)
-    """A run that ended before its end, and left no dataset; the text is the reason."""
+    """A run that ended before its end; the text is the reason."""
 
 
 class Session:
@@ -43,15 +49,36 @@ class Session:
 
     def __init__(
         self,
-        daq: ScpiDaqAdapter,
-        robot: ScpiRobotAdapter | None,
+        devices: OpenDevices,
         simulation: ScpiSimulation | None,
         lease: Lease,
         cancelled: Callable[[], bool],
-        period: int,
+        paused: Callable[[], bool],
     ) -> None:
-        self.daq, self.robot, self.simulation, self.lease = daq, robot, simulation, lease
-        self._cancelled, self._period = cancelled, period
+        self.devices, self.simulation, self.lease = devices, simulation, lease
+        self.position = 0  # end of the last frame, in samples since the acquisition's start
+        self.waiting = False
+        self.on_pause: Callable[[], None] = lambda: None  # called when waiting begins and ends
+        self._paused = paused
+        self.daq = devices.one(ScpiDaqAdapter)
+        self.robot: Robot | None = None
+        scanner = devices.instrument.scanner
+        assert scanner is not None  # looked at by `session`
+        self._cancelled = cancelled
+        self._period, self._rate = scanner.samples_per_period, scanner.base_frequency
+        self.environment = self._environment()
+        self.focus: Sequence[Sequence[float]] = ()  # of each patch in T, one a channel; none without patches
+        self.controllers: list[FieldController] = []  # of each patch, or one
+        self._patch = 0  # where the field of view is
+        self._interrupted = False  # whether a pause ended the transmission within a frame
+        self._controls: list[list[dict[str, Any]]] = []
+        self._controlled: dict[int, int] = {}  # when at each patch, in samples since the acquisition's start
+
+    def _environment(self) -> SlowRecorder:
+        sensors = self.devices.every(Sensor)
+        if self.simulation is None:
+            return SlowRecorder(sensors)
+        return SteppedRecorder(sensors, lambda: self.daq.write_pointer() / self._rate, self.daq.clock)
 
     def check(self) -> None:
         """Go on only if nobody has said stop.
@@ -69,11 +96,70 @@ class Session:
 
     @contextlib.contextmanager
     def transmission(self) -> Iterator[None]:
-        """Drive field on within the block."""
-        self.check()
-        self.daq.transmit(True)
+        """Drive field on within the block, but for pauses."""
+        self._wait()
+        self._transmit()
         yield
         self.daq.transmit(False)
+        if self.focus:
+            self.daq.focus([0.0] * len(self.focus[0]))
+
+    def _transmit(self) -> None:
+        """Switch the drive field on, at the first patch, and bring it to its amplitude."""
+        self._controlled, self._patch = {}, 0
+        if self.focus:
+            self.daq.focus(self.focus[0])
+        if self.controllers:
+            self.controllers[0].prepare()
+        self.daq.transmit(True)
+        if self.controllers:
+            self._control()
+
+    def _control(self) -> None:
+        steps = self.controllers[self._patch].control(self.check)
+        if self.focus:
+            steps = [{**step, "patch": self._patch} for step in steps]
+        self._controls.append(steps)
+        self._controlled[self._patch] = int(steps[-1]["sample"])
+
+    def _frames_until_reading(self, averages: int) -> int:
+        """How many frames may be taken before the sensors are to be read again; they are, if it is time."""
+        wait = self.environment.look()
+        if math.isinf(wait):
+            return sys.maxsize
+        return max(1, int(wait / (self._period * averages / self._rate)))
+
+    def _frames_until_control(self, averages: int, now: int) -> int:
+        """How many frames may be taken before the drive field is to be controlled again; it is, if it is time."""
+        if not self.controllers:
+            return sys.maxsize
+        interval, frame = self.controllers[self._patch].interval, self._period * averages
+        controlled = self._controlled.get(self._patch)
+        if controlled is None or now - controlled + frame > interval:
+            self._control()
+            now = controlled = self._controlled[self._patch]
+        return max(1, (interval - now + controlled) // frame)
+
+    def _go_to(self, patch: int) -> None:
+        """Move the field of view, with what held the drive field there the last time."""
+        if patch != self._patch:
+            self.daq.focus(self.focus[patch])
+            self._patch = patch
+            if self.controllers:
+                self.controllers[patch].prepare()
+
+    def note(self, background: bool) -> dict[str, Any]:
+        """What is to be kept of the frame that was given last.
+
+        Returns
+        -------
+        dict
+            ``background``; ``end``, in samples since the acquisition's start; and ``control``, the steps of each
+            control of the drive field since the frame before, if there was one.
+        """
+        controls, self._controls = self._controls, []
+        note: dict[str, Any] = {"background": background, "end": self.position}
+        return {**note, "control": controls} if controls else note
 
     def frame(self, averages: int, count: int = 1) -> Iterator[NDArray[np.generic]]:
         """Measure frames.
@@ -87,21 +173,71 @@ class Session:
         Yields
         ------
         array of int16 (one period) or float32 (mean of several), shape (channels, samples)
-            In codes. The mean is computed from the exact sum and rounded once.
+            In codes. The mean is computed from the exact sum and rounded once. Of patches there is one a frame, in
+            the first dimension.
 
         Raises
         ------
         DeviceError
             Samples were lost or clipped, or the stream broke.
         """
+        done, self._interrupted = 0, self._paused()
+        while done < count:
+            if self._interrupted:
+                self.daq.transmit(False)
+                self._wait()
+                self._transmit()
+                self._interrupted = False
+            for frame in (
+                self._through_patches(averages) if self.focus else self._next(averages, count - done)
+            ):
+                yield frame
+                done += 1
+
+    def _next(self, averages: int, count: int) -> Iterator[NDArray[np.generic]]:
+        """Frames until there are enough, sensors or the drive field want their turn, or a pause begins."""
+        reading = self._frames_until_reading(averages)
+        now = self.daq.write_pointer()
+        fitting = min(count, reading, self._frames_until_control(averages, now))
+        first = self.daq.settled(max(now, self._controlled.get(self._patch, 0)))
+        yield from self._frames(averages, fitting, first)
+
+    def _through_patches(self, averages: int) -> Iterator[NDArray[np.generic]]:
+        """One frame through all patches; none if a pause begins: then it is taken anew."""
+        parts: list[NDArray[np.generic]] = []
+        for patch in range(len(self.focus)):
+            # Between patches too: the frames of one may be too short for it to be noticed within.
+            self._interrupted |= bool(parts) and self._paused()
+            if self._interrupted:
+                return
+            self._go_to(patch)
+            parts += self._next(averages, 1)
+        if not self._interrupted:
+            yield np.stack(parts)
+
+    def _wait(self) -> None:
+        """Return when nobody wants a pause, or at once; the drive field is off."""
+        self.check()
+        if not self._paused():
+            return
+        self.waiting = True
+        self.on_pause()
+        while self._paused():
+            self.check()
+            time.sleep(_POLL)
+        self.waiting = False
+        self.on_pause()
+
+    def _frames(self, averages: int, count: int, first: int) -> Iterator[NDArray[np.generic]]:
+        """Give frames until there are enough, or a pause begins: the frame that is under way then is taken anew."""
         period = self._period
-        # A whole number of periods since the acquisition's start, and one more for the field to settle.
-        first = -(-self.daq.write_pointer() // period) * period + period
         together = max(d for d in range(1, min(averages, _LONGEST_CHUNK) + 1) if averages % d == 0)
         total, have = None, 0
-        for chunk in self.daq.stream(first, period * averages * count, period * together):
+        end = first + period * averages * count
+        for chunk in self.daq.stream(first, end - first, period * together):
             self.check()
             self._check_counters(chunk)
+            self.position = chunk.first + together * period
             periods = chunk.codes.reshape(together, period, -1)
             part = periods.sum(axis=0, dtype=np.int64)
             total, have = (part if total is None else total + part), have + together
@@ -109,6 +245,10 @@ class Session:
                 mean = total if averages == 1 else total / averages
                 yield np.ascontiguousarray(mean.T, dtype=np.int16 if averages == 1 else np.float32)
                 total, have = None, 0
+            if self._paused() and self.position < end:
+                self.daq.interrupt()
+                self._interrupted = True
+                return
 
     def _check_counters(self, chunk: Chunk) -> None:
         faults = {
@@ -167,6 +307,11 @@ def session(
     name: str,
     cancelled: Callable[[], bool],
     seed: int,
+    paused: Callable[[], bool],
+    opening: Opening = open_devices,
+    focus: Sequence[Sequence[float]] = (),
+    *,
+    with_robot: bool = False,
 ) -> Iterator[Session]:
     """Open an instrument for one run.
 
@@ -185,6 +330,14 @@ def session(
         Whether the user wants the run to end.
     seed : int
         Of a simulated scanner's session.
+    paused : callable
+        Whether the user wants it to wait.
+    opening : callable
+        Opens the devices.
+    focus : sequence of sequence of float
+        Focus field (T) of each patch that a frame goes through; none if the field of view stays where it is.
+    with_robot : bool
+        Whether the run moves the calibration sample: the session has its robot then.
 
     Yields
     ------
@@ -193,34 +346,39 @@ def session(
     Raises
     ------
     DeviceError
-        A device cannot be reached or fails.
+        A device cannot be reached or fails, or it is not clear which is the robot; nothing is energised then.
     ScanAborted
         The safety daemon refuses or drops the output, with its reason, or the run was cancelled.
     """
     scanner = instrument.scanner
-    device = next((d for d in instrument.devices.values() if isinstance(d, ScpiDaq)), None)
-    arm = next((d for d in instrument.devices.values() if isinstance(d, ScpiRobot)), None)
-    if scanner is None or device is None:
-        raise ScanAborted(f"instrument {instrument.name}: expected a scanner with a DAQ, found none")
+    if scanner is None:
+        raise ScanAborted(
+            f"instrument {instrument.name}: expected a scanner, found a {instrument.instrument.kind}"
+        )
     try:
         with contextlib.ExitStack() as stack:
-            daq = ScpiDaqAdapter(device, scanner)
-            daq.open()
-            stack.callback(daq.close)
-            robot = ScpiRobotAdapter(arm, daq.control) if arm is not None else None
+            devices = stack.enter_context(opening(instrument))
+            daq = devices.one(ScpiDaqAdapter)
+            robot = robot_of(devices) if with_robot else None
             simulation = ScpiSimulation(daq.control) if instrument.simulated else None
             daq.configure()
             if simulation is not None:
                 simulation.begin(seed)
             lease = stack.enter_context(safety.lease(name))
-            run = Session(daq, robot, simulation, lease, cancelled, scanner.samples_per_period)
+            run = Session(devices, simulation, lease, cancelled, paused)
+            run.robot, run.focus = robot, focus
+            if (control := scanner.field_control) is not None:
+                # With the offset the chain may be another one, so that each patch learns and holds its own.
+                places = range(max(1, len(focus)))
+                run.controllers = [FieldController(daq, scanner, control) for _ in places]
             stack.callback(_quietly, daq.stop)
             try:
                 run.check()
                 lease.enable(output)
                 run.wait_for_amplifier()
                 daq.start()
-                yield run
+                with run.environment:
+                    yield run
             except DeviceError as error:
                 # What failed may have failed because the output went off: the lease knows, while it is held.
                 _quietly(daq.stop)

@@ -31,6 +31,9 @@ class Status(IntFlag):
     ENDED = 4  # the transmission ended before the request was served; no sample follows
 
 
+_KNOWN = int(Status.OVERLOAD | Status.LAST | Status.ENDED)
+
+
 @dataclass(frozen=True)
 class ChunkHeader:
     """What precedes the samples of one chunk.
@@ -89,4 +92,6 @@ class ChunkHeader:
         if len(data) != HEADER_SIZE or data[:4] != _MAGIC:
             raise WireError(f"expected a chunk header beginning with {_MAGIC!r}, found {data[:8]!r}")
         _, status, channels, first, samples, lost, overwritten, error = _HEADER.unpack(data)
+        if status & ~_KNOWN:
+            raise WireError(f"expected a status of the bits {_KNOWN:#x}, found {status:#x}")
         return cls(Status(status), channels, first, samples, lost, overwritten, error)

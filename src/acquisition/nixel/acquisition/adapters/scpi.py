@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nixel.acquisition.devices import DeviceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
 __all__ = ["ScpiConnection", "connect"]
@@ -97,12 +98,14 @@ class ScpiConnection:
     ) -> None:
         self.close()
 
-    def query(self, command: str) -> str:
+    def query(self, command: str, meanwhile: Callable[[], None] | None = None) -> str:
         """Send a command and return its answer.
 
         Parameters
         ----------
         command : str
+        meanwhile : callable, optional
+            Called when the command is out and its answer not yet in.
 
         Returns
         -------
@@ -114,29 +117,39 @@ class ScpiConnection:
             There is no answer in time, or the device refuses; the error holds the device's own words.
         """
         with self._lock:
-            answer = self._exchange(command)
+            (answer,) = self._exchange(command, meanwhile)
             if not answer.startswith("ERROR "):
                 return answer
-            refusal = self._exchange("SYSTem:ERRor?")
-        raise DeviceError(
-            command,
-            where=self.where,
-            expected="the command to be accepted",
-            found=refusal,
-            remedy="The device said so itself; nothing was changed.",
-        )
+            (refusal,) = self._exchange("SYSTem:ERRor?")
+        raise self._refused(command, refusal)
 
-    def command(self, command: str) -> None:
-        """Send a command that answers ``0``.
+    def command(self, command: str, meanwhile: Callable[[], None] | None = None) -> None:
+        """Send a command that answers ``0``; see `query`.
 
         Raises
         ------
         DeviceError
             As `query`, or another answer came.
         """
-        answer = self.query(command)
+        answer = self.query(command, meanwhile)
         if answer != "0":
             raise self._wrong(command, "0", answer)
+
+    def together(self, commands: Sequence[str]) -> list[str]:
+        """Send commands at once and return their answers, which takes about as long as one of them.
+
+        Raises
+        ------
+        DeviceError
+            As `query`, of the first that is refused; those after it have been executed all the same.
+        """
+        with self._lock:
+            answers = self._exchange("\n".join(commands), count=len(commands))
+            refused = [n for n, answer in enumerate(answers) if answer.startswith("ERROR ")]
+            if not refused:
+                return answers
+            refusals = [self._exchange("SYSTem:ERRor?")[0] for _ in refused]
+        raise self._refused(commands[refused[0]], refusals[0])
 
     def number(self, command: str) -> float:
         """Send a query and return the number that it answers."""
@@ -150,24 +163,42 @@ class ScpiConnection:
         """Return the oldest error in the device's queue, in its own words."""
         return self.query("SYSTem:ERRor?")
 
+    def _refused(self, command: str, refusal: str) -> DeviceError:
+        return DeviceError(
+            command,
+            where=self.where,
+            expected="the command to be accepted",
+            found=refusal,
+            remedy="The device said so itself; nothing was changed.",
+        )
+
     def _wrong(self, command: str, expected: str, found: str) -> DeviceError:
         remedy = "Check that the address belongs to this kind of device."
         return DeviceError(command, where=self.where, expected=expected, found=repr(found), remedy=remedy)
 
-    def _exchange(self, command: str) -> str:
+    def _exchange(
+        self, command: str, meanwhile: Callable[[], None] | None = None, count: int = 1
+    ) -> list[str]:
+        """Send what may be several lines, and return as many answers."""
         if self._socket is None:
             raise DeviceError(
                 command, where=self.where, expected="an open connection", found="a closed one", remedy=_CHECK
             )
+        answers: list[str] = []
         try:
             self._socket.sendall(command.encode("ascii") + b"\n")
-            while b"\n" not in self._received:
-                part = self._socket.recv(_LONGEST_ANSWER)
-                if not part:
-                    raise ConnectionResetError("the connection was closed")
-                self._received += part
-                if len(self._received) > _LONGEST_ANSWER:
-                    raise self._wrong(command, "one line", f"{len(self._received)} bytes without an end")
+            if meanwhile is not None:
+                meanwhile()
+            while len(answers) < count:
+                while b"\n" not in self._received:
+                    part = self._socket.recv(_LONGEST_ANSWER)
+                    if not part:
+                        raise ConnectionResetError("the connection was closed")
+                    self._received += part
+                    if len(self._received) > _LONGEST_ANSWER * count:
+                        raise self._wrong(command, "one line", f"{len(self._received)} bytes without an end")
+                line, _, self._received = self._received.partition(b"\n")
+                answers.append(line.decode("ascii", "replace").strip())
         except OSError as error:
             # What comes late would be taken for the answer to the next command.
             self.close()
@@ -176,5 +207,4 @@ class ScpiConnection:
             raise DeviceError(
                 command, where=self.where, expected=expected, found=found, remedy=_CHECK
             ) from error
-        line, _, self._received = self._received.partition(b"\n")
-        return line.decode("ascii", "replace").strip()
+        return answers

@@ -131,6 +131,30 @@ def _not_counts(path: Path, kind: str) -> str:
     return f"{path}: expected an image of counts (grey or RGB), found {kind}; save it as grey PNG or TIFF"
 
 
+def read_png_texts(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Read the text chunks before a PNG's pixels, such as Title or Software; of another image there are none.
+
+    Parameters
+    ----------
+    path
+        An image that `read_image` reads.
+
+    Returns
+    -------
+    dict of str
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return {str(key): str(value) for key, value in image.info.items() if isinstance(value, str)}
+    except (UnidentifiedImageError, SyntaxError, ValueError):
+        return {}
+
+
 def write_png(
     path: str | os.PathLike[str], array: NDArray[Any], *, texts: dict[str, str] | None = None
 ) -> None:

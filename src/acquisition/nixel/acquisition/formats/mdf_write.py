@@ -1,23 +1,22 @@
-"""Writing MDF 2.1, strictly.
+"""Writing MDF 2.1, strictly: what `nixel.acquisition.formats.mdf_check` would find fault with is not written.
 
 Booleans are int8, complex numbers the compound {r, i}, ``data`` contiguous and uncompressed, times UTC with
-milliseconds. Equal content gives equal bytes: HDF5 keeps no times, and the uuid is derived from the content
-(RFC 9562, version 5).
+milliseconds.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
-from nixel.acquisition.formats.atomic import atomic_write, sha256_file
+from nixel.acquisition.formats.mdf_fields import DATA as _DATA
+from nixel.acquisition.formats.mdf_fields import FIELDS, encode
 from nixel.acquisition.formats.mdf_model import DatasetInfo, Labels, MdfError, Setting
+from nixel.acquisition.formats.mdf_sparsity import compress
+from nixel.acquisition.formats.mdf_store import NAMESPACE, store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["write_calibration", "write_measurement", "write_reconstruction"]
 
 _VERSION = "2.1.0"
-_NAMESPACE = uuid.UUID("6f5f3d6c-2d0c-5d0f-9c55-6a3f6c1d2b7e")
-_DATA = "/measurement/data"
 
 
 def write_measurement(
@@ -45,6 +42,7 @@ def write_measurement(
     labels: Labels | None = None,
     provenance: Mapping[str, Any],
     extras: Mapping[str, Any] | None = None,
+    fields: Mapping[str, Any] | None = None,
 ) -> DatasetInfo:
     """Write frames in time.
 
@@ -54,13 +52,17 @@ def write_measurement(
         Of the file that is to be; there must be none.
     setting : Setting
     data : array of int16, int32, int64, float32 or float64, shape (N, J, C, V)
-        Frames in the order of time, in codes if the setting has a conversion, in V otherwise.
+        Frames in the order of time, in codes if the setting has a conversion, in V otherwise. It may be a file that is
+        mapped into memory: it is read in blocks.
     is_background : sequence of bool, N
     labels : Labels, optional
     provenance : mapping
         Stored as JSON.
     extras : mapping of str, optional
         Numbers and texts to be stored beside it.
+    fields : mapping of str, optional
+        Further fields by their path, as ``{"/scanner/boreSize": 0.12}``: any of the specification, which replace what
+        would be written otherwise, and one's own, a part of whose path begins with an underscore.
 
     Returns
     -------
@@ -75,9 +77,9 @@ def write_measurement(
     _expect("data", data.shape[1:], (data.shape[1], setting.channels, setting.samples))
     if data.dtype not in (np.int16, np.int32, np.int64, np.float32, np.float64):
         raise MdfError(f"data: expected int16, int32, int64, float32 or float64, found {data.dtype}")
-    fields = _common(setting, labels or Labels(), frames=len(data), periods=data.shape[1])
-    fields |= _stage(background) | {_DATA: np.ascontiguousarray(data)}
-    return _write(Path(path), fields, "measurement", setting, data.shape, provenance, extras)
+    written = _common(setting, labels or Labels(), frames=len(data), periods=data.shape[1])
+    written |= _stage(background) | {_DATA: data} | _further(fields)
+    return store(Path(path), written, "measurement", setting, provenance, extras)
 
 
 def write_calibration(
@@ -90,9 +92,12 @@ def write_calibration(
     delta_sample_size: tuple[float, float, float],
     snr: NDArray[np.float64] | None,
     method: str = "robot",
+    frequency_selection: NDArray[np.int64] | None = None,
+    sparsity: tuple[str, int] | None = None,
     labels: Labels | None = None,
     provenance: Mapping[str, Any],
     extras: Mapping[str, Any] | None = None,
+    fields: Mapping[str, Any] | None = None,
 ) -> DatasetInfo:
     """Write a system matrix.
 
@@ -111,7 +116,12 @@ def write_calibration(
     snr : array of float64, shape (J, C, K), or None
     method : str
         ``"robot"``, ``"hybrid"`` or ``"simulation"``.
-    labels, provenance, extras
+    frequency_selection : array of int64, shape (K,), or None
+        1-based numbers of the frequencies that `spectra` holds; None if it holds all V / 2 + 1.
+    sparsity : tuple of str and int, or None
+        Store no more than so many coefficients of ``"DCT-I"`` to ``"DCT-IV"`` for each frequency: a smaller file, and a
+        matrix that is only about the same. Background frames are stored as they are.
+    labels, provenance, extras, fields
         As for `write_measurement`.
 
     Returns
@@ -126,26 +136,31 @@ def write_calibration(
     if spectra.ndim != 4 or spectra.dtype not in (np.complex64, np.complex128):
         raise MdfError(f"spectra: expected complex (J, C, K, N), found {spectra.dtype} {spectra.shape}")
     periods, _, frequencies, frames = spectra.shape
-    _expect("spectra", spectra.shape[1:3], (setting.channels, setting.samples // 2 + 1))
+    stored = setting.samples // 2 + 1 if frequency_selection is None else len(frequency_selection)
+    _expect("spectra", spectra.shape[1:3], (setting.channels, stored))
     if setting.conversion is not None:
         raise MdfError("setting.conversion: expected None, because spectra are of volts, found factors")
     if frames < grid.voxels:
         raise MdfError(f"spectra: expected a frame for each of {grid.voxels} voxels, found {frames}")
     if sorted(frame_permutation) != list(range(1, frames + 1)):
         raise MdfError(f"frame_permutation: expected each of 1 to {frames} once")
-    fields = _common(setting, labels or Labels(), frames=frames, periods=periods)
-    fields |= _stage(
+    written = _common(setting, labels or Labels(), frames=frames, periods=periods)
+    written |= _stage(
         np.arange(frames) >= grid.voxels, fourier=True, fast_frames=True, permutation=frame_permutation
     )
-    fields[_DATA] = np.ascontiguousarray(spectra)
-    fields |= _grid("/calibration", grid) | {
+    written |= _grid("/calibration", grid) | {
         "/calibration/deltaSampleSize": np.array(delta_sample_size, dtype=np.float64),
         "/calibration/method": method,
     }
     if snr is not None:
         _expect("snr", snr.shape, (periods, setting.channels, frequencies))
-        fields["/calibration/snr"] = np.ascontiguousarray(snr, dtype=np.float64)
-    return _write(Path(path), fields, "calibration", setting, spectra.shape, provenance, extras)
+        written["/calibration/snr"] = np.ascontiguousarray(snr, dtype=np.float64)
+    if frequency_selection is not None:
+        written["/measurement/frequencySelection"] = np.asarray(frequency_selection, dtype=np.int64)
+        written["/measurement/isFrequencySelection"] = np.int8(1)
+    written |= {_DATA: spectra} if sparsity is None else _compressed(spectra, grid, *sparsity)
+    written |= _further(fields)
+    return store(Path(path), written, "calibration", setting, provenance, extras)
 
 
 def write_reconstruction(
@@ -157,6 +172,7 @@ def write_reconstruction(
     labels: Labels | None = None,
     provenance: Mapping[str, Any],
     extras: Mapping[str, Any] | None = None,
+    fields: Mapping[str, Any] | None = None,
 ) -> DatasetInfo:
     """Write pictures.
 
@@ -166,9 +182,10 @@ def write_reconstruction(
     setting : Setting
         Of the measurement that they were computed from.
     images : array of float32 or float64, shape (Q, ny, nx), or (Q, nz, ny, nx) of a volume
+        Of several tracers or channels, with one more dimension for them, the last.
     grid : Grid
         Of the pictures.
-    labels, provenance, extras
+    labels, provenance, extras, fields
         As for `write_measurement`.
 
     Returns
@@ -180,15 +197,46 @@ def write_reconstruction(
     MdfError
         As `write_measurement`.
     """
-    if images.ndim not in (3, 4) or images.dtype not in (np.float32, np.float64):
+    axes = 1 + len(grid.shape)
+    if images.ndim not in (axes, axes + 1) or images.dtype not in (np.float32, np.float64):
         raise MdfError(
             f"images: expected float32 or float64 (Q, ny, nx) or (Q, nz, ny, nx), found {images.dtype} {images.shape}"
         )
-    _expect("images", images.shape[1:], grid.shape)
-    data = np.ascontiguousarray(images).reshape(len(images), -1, 1)
-    fields = _common(setting, labels or Labels(), frames=len(images), periods=1)
-    fields |= {"/reconstruction/data": data} | _grid("/reconstruction", grid)
-    return _write(Path(path), fields, "reconstruction", setting, data.shape, provenance, extras)
+    _expect("images", images.shape[1:axes], grid.shape)
+    channels = images.shape[axes] if images.ndim > axes else 1
+    written = _common(setting, labels or Labels(), frames=len(images), periods=1)
+    written["/reconstruction/data"] = np.ascontiguousarray(images).reshape(len(images), grid.voxels, channels)
+    written |= _grid("/reconstruction", grid) | _further(fields)
+    return store(Path(path), written, "reconstruction", setting, provenance, extras)
+
+
+def _compressed(spectra: NDArray[Any], grid: Grid, name: str, kept: int) -> Fields:
+    if not 1 <= kept <= grid.voxels:
+        raise MdfError(f"sparsity: expected 1 to {grid.voxels} coefficients, found {kept}")
+    try:
+        stored, indices = compress(spectra[..., : grid.voxels], name, grid.shape[::-1], kept)
+    except ValueError as error:
+        raise MdfError(f"sparsity: {error}") from error
+    data = np.concatenate([stored.astype(spectra.dtype), spectra[..., grid.voxels :]], axis=-1)
+    return {
+        _DATA: np.ascontiguousarray(data),
+        "/measurement/isSparsityTransformed": np.int8(1),
+        "/measurement/sparsityTransformation": name,
+        "/measurement/subsamplingIndices": indices,
+    }
+
+
+def _further(fields: Mapping[str, Any] | None) -> Fields:
+    """What the caller adds, in the types of the specification."""
+    try:
+        return {
+            path: encode(FIELDS[path], value)
+            if path in FIELDS
+            else (value if isinstance(value, str) else np.asarray(value)[()])
+            for path, value in (fields or {}).items()
+        }
+    except ValueError as error:
+        raise MdfError(f"fields: {error}") from error
 
 
 def _expect(name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
@@ -213,13 +261,25 @@ def _common(setting: Setting, labels: Labels, *, frames: int, periods: int) -> F
     axes = len(setting.dividers)
     _expect("drive_field", (len(setting.drive_field),), (axes,))
     row = (periods, axes, 1)
+    per_period = (
+        ("offset_fields", setting.offset_fields, np.zeros(3), (3,)),
+        ("gradients", setting.gradients, np.diag(setting.gradient), (3, 3)),
+        ("drive_fields", setting.drive_fields, setting.drive_field, (axes,)),
+    )
+    for name, given, _, shape in per_period:
+        if given is not None:
+            _expect(name, np.shape(given), (periods, *shape))
+    offsets, gradients, strengths = (
+        np.array(np.broadcast_to(same if given is None else given, (periods, *shape)), np.float64)
+        for _, given, same, shape in per_period
+    )
     fields: Fields = {
         "/time": _utc(setting.time),
         "/version": _VERSION,
         "/study/description": labels.description,
         "/study/name": labels.study,
         "/study/number": np.int64(labels.study_number),
-        "/study/uuid": str(uuid.uuid5(_NAMESPACE, f"study {labels.study_number} {labels.study}")),
+        "/study/uuid": str(uuid.uuid5(NAMESPACE, f"study {labels.study_number} {labels.study}")),
         "/experiment/description": labels.description,
         "/experiment/isSimulation": np.int8(setting.simulated),
         "/experiment/name": labels.experiment,
@@ -230,20 +290,18 @@ def _common(setting: Setting, labels: Labels, *, frames: int, periods: int) -> F
         "/scanner/name": setting.scanner,
         "/scanner/operator": labels.operator,
         "/scanner/topology": setting.topology,
-        "/acquisition/gradient": np.tile(np.diag(np.array(setting.gradient, np.float64)), (periods, 1, 1, 1)),
+        "/acquisition/gradient": gradients[:, None],
         "/acquisition/numAverages": np.int64(setting.averages),
         "/acquisition/numFrames": np.int64(frames),
         "/acquisition/numPeriodsPerFrame": np.int64(periods),
-        "/acquisition/offsetField": np.zeros((periods, 1, 3)),
+        "/acquisition/offsetField": offsets[:, None],
         "/acquisition/startTime": _utc(setting.start_time),
         "/acquisition/drivefield/baseFrequency": np.float64(setting.base_frequency),
         "/acquisition/drivefield/cycle": np.float64(setting.cycle),
         "/acquisition/drivefield/divider": np.array(setting.dividers, np.int64)[:, None],
         "/acquisition/drivefield/numChannels": np.int64(axes),
         "/acquisition/drivefield/phase": np.zeros(row),
-        "/acquisition/drivefield/strength": np.broadcast_to(
-            np.array(setting.drive_field, np.float64)[:, None], row
-        ),
+        "/acquisition/drivefield/strength": strengths[:, :, None],
         "/acquisition/drivefield/waveform": np.full((axes, 1), "sine", dtype=object),
         "/acquisition/receiver/bandwidth": np.float64(setting.base_frequency / 2),
         "/acquisition/receiver/numChannels": np.int64(setting.channels),
@@ -297,62 +355,3 @@ def _grid(group: str, grid: Grid) -> Fields:
         f"{group}/positions": flat if flat.shape[1] == 3 else np.column_stack([flat, np.zeros(len(flat))]),
         f"{group}/size": np.array(size, dtype=np.int64),
     }
-
-
-def _digest(fields: Fields) -> str:
-    digest = hashlib.sha256()
-    for key in sorted(fields):
-        value = fields[key]
-        array = np.asarray(value)
-        text = isinstance(value, str) or array.dtype == object
-        content = json.dumps(array.tolist()).encode() if text else np.ascontiguousarray(array).tobytes()
-        kind = "text" if text else array.dtype.str
-        digest.update(f"{key} {kind} {array.shape} {len(content)}\n".encode())
-        digest.update(content)
-    return digest.hexdigest()
-
-
-def _write(
-    path: Path,
-    fields: Fields,
-    kind: str,
-    setting: Setting,
-    shape: tuple[int, ...],
-    provenance: Mapping[str, Any],
-    extras: Mapping[str, Any] | None,
-) -> DatasetInfo:
-    try:
-        text = json.dumps(provenance, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise MdfError(f"provenance: expected what JSON can hold, found otherwise ({error})") from error
-    fields["/_nixel/provenance"] = text
-    for name, value in (extras or {}).items():
-        fields[f"/_nixel/{name}"] = value if isinstance(value, str) else np.asarray(value)[()]
-    digest = _digest(fields)
-    fields["/experiment/uuid"] = str(uuid.uuid5(_NAMESPACE, f"experiment {digest}"))
-    fields["/uuid"] = str(uuid.uuid5(_NAMESPACE, digest))
-    try:
-        with (
-            atomic_write(path, replace=False) as part,
-            h5py.File(part, "w", libver=("earliest", "v110")) as file,
-        ):
-            for key in sorted(fields):
-                _put(file, key, fields[key])
-    except FileExistsError as error:
-        raise MdfError(
-            f"{path}: there is a file already, which is never overwritten. Choose another name."
-        ) from error
-    except FileNotFoundError as error:
-        raise MdfError(f"{path.parent}: there is no such folder. Make it, or choose another.") from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise MdfError(f"{path}: cannot be written: {reason}. Choose another folder or name.") from error
-    return DatasetInfo(path, sha256_file(path), fields["/uuid"], kind, setting.simulated, tuple(shape))
-
-
-def _put(file: h5py.File, key: str, value: Any) -> None:  # noqa: ANN401 (text, number or array)
-    if isinstance(value, str) or np.asarray(value).dtype == object:
-        file.create_dataset(key, data=value, dtype=h5py.string_dtype())
-    else:
-        # No chunks and no filters: readers map the numbers into memory.
-        file.create_dataset(key, data=value)

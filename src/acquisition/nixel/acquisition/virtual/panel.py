@@ -10,6 +10,7 @@ line  direction  what is wired to it
 19    in         comparator of the light's current: driven high while it is within 0.7 A
 26    in         mirror contact of the light's relay: to ground while the relay is off, open otherwise
 17    out        the light's relay: picks up while this is high and the charge pump runs
+22    out        selector of the light's diode: low for the first, high for the second; the relay feeds both
 27    out        charge pump: an AC-coupled supply of the relay, alive until 50 ms after the last edge
 ====  =========  ==========================================================================================
 
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["CURRENT_LIMIT", "HOLD", "Panel", "PanelError"]
 
 LID, LID_OPEN, KEY, INDICATOR, CURRENT, MIRROR = 5, 6, 13, 16, 19, 26
-LIGHT, PUMP = 17, 27
+LIGHT, SELECTOR, PUMP = 17, 22, 27
 HOLD = 0.05  # s
 CURRENT_LIMIT = 0.7  # A
 _INPUTS = frozenset({LID, LID_OPEN, KEY, INDICATOR, CURRENT, MIRROR})
-_OUTPUTS = frozenset({LIGHT, PUMP})
+_OUTPUTS = frozenset({LIGHT, SELECTOR, PUMP})
 _PULLS = {"up": True, "down": False, "none": False}
 # What a hand can do, in the words of `nixel simulate`, and which part it puts into which state.
 _HANDS = {
@@ -135,6 +136,21 @@ class Panel:
         lines = sorted(line for line, (whose, _) in self._inputs.items() if whose is owner)
         return {line: self._level(line, self._inputs[line][1]) for line in lines}
 
+    def level(self, owner: object, line: int, now: float) -> bool:
+        """Give the level of one line of `owner`, an output's too.
+
+        Raises
+        ------
+        PanelError
+            If it is none of `owner`'s.
+        """
+        if line in self._outputs and self._outputs[line].owner is owner:
+            return self._outputs[line].level
+        levels = self.levels(owner, now)
+        if line not in levels:
+            raise PanelError(f"line {line} is none of this connection")
+        return levels[line]
+
     def release(self, owner: object) -> None:
         """Take back the lines of `owner`; outputs stay as they were last driven."""
         self._inputs = {line: claim for line, claim in self._inputs.items() if claim[0] is not owner}
@@ -197,6 +213,7 @@ class Panel:
             "moved": f"{self.moved:.6f}",
             "edges": self.edges,
             "light": int(self._outputs[LIGHT].level),
+            "diode": 1 + int(self._outputs[SELECTOR].level),
             "lid": "closed" if self.lid_closed else "open",
             "key": "on" if self.key_on else "off",
             "indicator": "intact" if self.indicator_intact else "broken",

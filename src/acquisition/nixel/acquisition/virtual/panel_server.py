@@ -1,6 +1,7 @@
 """``nixel-virtual-panel``: the virtual microscope's panel, a process of its own behind a Unix socket.
 
-The safety daemon speaks to it as its `units.gpio_panel` says (``IN``, ``OUT``, ``SET``, ``GET``); a hand at the panel,
+The safety daemon speaks to it as its `units.gpio_panel` says (``IN``, ``OUT``, ``SET``, ``GET``), and so does whoever
+owns another of its lines, who also asks ``LEVEL 22``, answered ``LEVELS 22=1``; a hand at the panel,
 `nixel simulate`, says ``HAND lid open`` and is answered ``OK``, and ``STATE`` tells how everything is.
 """
 
@@ -140,6 +141,8 @@ class PanelServer:
                 case ["GET"]:
                     levels = panel.levels(owner, now)
                     return " ".join(["LEVELS", *(f"{line}={int(level)}" for line, level in levels.items())])
+                case ["LEVEL", line]:
+                    return f"LEVELS {_number(line)}={int(panel.level(owner, _number(line), now))}"
                 case ["SET", line, ("0" | "1") as level]:
                     panel.drive(owner, _number(line), level == "1", now)
                 case ["OUT", line, ("0" | "1") as level]:
@@ -151,7 +154,7 @@ class PanelServer:
                 case ["STATE"]:
                     return f"STATE {panel.describe(now)}"
                 case _:
-                    return "ERR expected IN, OUT, SET, GET, HAND or STATE, with what belongs to it"
+                    return "ERR expected IN, OUT, SET, GET, LEVEL, HAND or STATE, with what belongs to it"
         except PanelError as error:
             return f"ERR {error}"
         return "OK"

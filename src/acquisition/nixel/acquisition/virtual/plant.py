@@ -16,25 +16,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nixel.acquisition.virtual import signal
+from nixel.acquisition.virtual.chain import Chain
+from nixel.acquisition.virtual.environment import room
+from nixel.acquisition.virtual.receiver import Receiver, Shapes
 from nixel.acquisition.virtual.scpi import ScpiError
+from nixel.acquisition.virtual.transmitter import Transmitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from nixel.acquisition.instrument import Scanner, ScpiDaq, ScpiRobot
+    from nixel.acquisition.adapters.scpi_daq import ScpiDaq
+    from nixel.acquisition.adapters.scpi_robot import ScpiRobot
+    from nixel.acquisition.scanner_tables import Scanner
 
 __all__ = ["EPOCH", "Block", "Plant"]
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_MOVE_TIME = 0.1  # s, of the scanner's clock
+_MOVE_TIME = 0.1  # s, of the scanner's clock, where the instrument file has no [scanner.times]
 _EXCHANGE_TIME = 1.0
 _CURRENT_PER_TESLA = 2500.0  # A/T of the transmit coils
+_BUFFER = 2**25  # samples, as on a RedPitaya
 _OFF = "the amplifier is off: the safety output is not enabled"
-
-
-_Shapes = tuple["NDArray[np.float32]", "NDArray[np.float32]"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Block:
     codes: NDArray[np.int16]
     overload: bool
     lost: int
+    overwritten: int = 0
     ended: ScpiError | None = None
 
 
@@ -51,7 +56,7 @@ def _no_cabinet(_power: float, _currents: Sequence[float]) -> None:
     pass
 
 
-class Plant:
+class Plant(Receiver):
     """A simulated scanner.
 
     Parameters
@@ -88,12 +93,16 @@ class Plant:
         self._interruption = ""
         self._origin: int | None = None
         self._key = signal.noise_key(seed, 0, 0)
-        self._lost = 0
-        self._shapes: _Shapes | None = None
-        self._volts = tuple(
-            field / factor
-            for field, factor in zip(scanner.drive_field, daq.drive_field_per_volt, strict=True)
-        )
+        self._lost = self._overwritten = 0
+        self.buffer = _BUFFER
+        self._shapes: Shapes = {}
+        self.transmitter = Transmitter(scanner, daq)
+        self.chain = Chain(daq.drive_field_per_volt)
+        self._since = 0  # when the transmission started, by the scanner's clock
+        self._steady = 0  # when it was last changed
+        self._ramping_down = False
+        per_volt = np.array(daq.feedback_field_per_volt or ())
+        self._codes_per_tesla = 1.0 / (per_volt * signal.REFERENCE_VOLTS_PER_CODE)
         self.begin_session(0)
 
     # The clock and the seeds.
@@ -104,13 +113,19 @@ class Plant:
             if self._origin is not None:
                 raise ScpiError(-221, "the acquisition is on")
             self._session_seed, self._acquisition = session_seed, 0
-            self._now = 0
+            self._now = self._since = self._steady = 0
+            self.chain.reset()
             self._forget()
 
     def time(self) -> datetime:
         """The scanner's clock."""
         with self.lock:
             return EPOCH + timedelta(microseconds=round(self._now / self.scanner.base_frequency * 1e6))
+
+    def climate(self) -> tuple[float, float]:
+        """Temperature in degrees Celsius and humidity in percent beside the scanner, by its clock and seeds."""
+        with self.lock:
+            return room(2**64 * self._seed + self._session_seed, self._now / self.scanner.base_frequency)
 
     def _pass(self, duration: float) -> None:
         """Let whole periods of at least `duration` s go by; samples before are gone then."""
@@ -120,7 +135,7 @@ class Plant:
 
     def _forget(self) -> None:
         self._oldest = self._now
-        self._shapes = None
+        self._shapes = {}
 
     # Who may.
 
@@ -162,22 +177,31 @@ class Plant:
                 raise ScpiError(-221, _OFF)
             if on and not self._transmitting:
                 self._owner, self._transmitting, self._interruption = who, True, ""
-                self._started = self._clock()
-                heat = [v * f / n for v, f, n in self._per_axis()]
-                currents = [amplitude * _CURRENT_PER_TESLA for amplitude in self._amplitudes()]
-                self.cabinet(sum(h**2 for h in heat) / len(heat), currents)
+                self._started, self._since, self._ramping_down = self._clock(), self._next_period(), False
+                self._feel()
                 self._forget()
             elif not on:
                 self._end_transmission()
                 self._disown()
 
-    def _per_axis(self) -> list[tuple[float, float, float]]:
-        factors, nominal = self._daq.drive_field_per_volt, self.scanner.drive_field
-        return list(zip(self._volts, factors, nominal, strict=True))
+    def _next_period(self) -> int:
+        """When the next whole period begins, by the scanner's clock: with one the transmission does."""
+        period = self.scanner.samples_per_period
+        origin = self._origin or 0
+        return origin - (origin - self._now) // period * period
+
+    def _feel(self) -> None:
+        """Let coils, sensors and the chain feel what is transmitted."""
+        self._steady = max(self._now, self._since)
+        now, power = self._steady / self.scanner.base_frequency, self.transmitter.power()
+        field = self.chain.field(self.transmitter.volts(), now)
+        self.chain.set_power(power, now)
+        self.cabinet(power, [float(current) for current in _CURRENT_PER_TESLA * np.abs(field).sum(axis=1)])
 
     def _end_transmission(self) -> None:
         if self._transmitting:
-            self._transmitting = False
+            self._transmitting = self._ramping_down = False
+            self.chain.set_power(0.0, max(self._now, self._steady) / self.scanner.base_frequency)
             self.cabinet(0.0, [])
             self._forget()
 
@@ -201,26 +225,43 @@ class Plant:
         with self.lock:
             return self._transmitting
 
-    def _amplitudes(self) -> tuple[float, ...]:
-        return tuple(volts * factor for volts, factor, _ in self._per_axis())
-
-    def volts(self, channel: int) -> float:
-        """Amplitude of a transmit channel in V."""
-        with self.lock:
-            return self._volts[self.check_channel(channel, len(self._volts))]
-
-    def set_volts(self, channel: int, volts: float, who: object) -> None:
-        """Set the amplitude of a transmit channel in V, within the scanner's limit."""
+    def change(self, who: object, change: Callable[[], None]) -> None:
+        """Change what the transmitter is set to; a transmission follows at once."""
         with self.lock:
             self.claim(who)
-            self.check_channel(channel, len(self._volts))
-            limit = self.scanner.limits.drive_field / self._daq.drive_field_per_volt[channel]
-            if not 0.0 <= volts <= limit * (1 + 1e-12):
-                raise ScpiError(-222, f"expected an amplitude of 0 to {limit:g} V, found {volts:g} V")
+            change()
+            if self._transmitting:
+                self._feel()
+                self._forget()
+
+    def configure(self, who: object, change: Callable[[], None]) -> None:
+        """Change what can only be changed while the transmitter is off."""
+        with self.lock:
+            self.claim(who)
             if self._transmitting:
                 raise ScpiError(-221, "the transmitter is on")
-            self._volts = (*self._volts[:channel], volts, *self._volts[channel + 1 :])
-            self._forget()
+            change()
+
+    def ramp_down(self, who: object) -> None:
+        """Ramp every channel down; time goes on by the ramp."""
+        with self.lock:
+            self.claim(who)
+            if self._transmitting and not self._ramping_down:
+                self._ramping_down = True
+                self._pass(self.transmitter.ramp())
+
+    def ramping(self) -> str:
+        """Which way the field ramps: NORMAL, UP, DOWN, or DONE with it."""
+        with self.lock:
+            if self._ramping_down:
+                return "DONE"
+            ramp = self.transmitter.ramp() * self.scanner.base_frequency
+            return "UP" if self._transmitting and self._now < self._since + ramp else "NORMAL"
+
+    @property
+    def adc_channels(self) -> int:
+        """Receive channels and reference channels."""
+        return self.scanner.receive_channels + len(self._codes_per_tesla)
 
     def check_channel(self, channel: int, channels: int) -> int:
         """Refuse a channel that does not exist."""
@@ -241,7 +282,8 @@ class Plant:
         with self.lock:
             self.claim(who)
             self._sample = sample
-            self._pass(_EXCHANGE_TIME)
+            lasting = self.scanner.times.exchange
+            self._pass(_EXCHANGE_TIME if lasting is None else lasting)
 
     @property
     def position(self) -> tuple[float, float]:
@@ -257,7 +299,8 @@ class Plant:
             if not all(low <= axis <= high for axis in position):
                 raise ScpiError(-222, f"expected a position within {low:g} m to {high:g} m, found {position}")
             self._position = position
-            self._pass(_MOVE_TIME)
+            lasting = self.scanner.times.move
+            self._pass(_MOVE_TIME if lasting is None else lasting)
 
     # The receiver.
 
@@ -275,7 +318,7 @@ class Plant:
                 self._owner, self._origin = who, self._now
                 self._acquisition += 1
                 self._key = signal.noise_key(self._seed, self._session_seed, self._acquisition)
-                self._lost = 0
+                self._lost = self._overwritten = 0
                 self._forget()
             elif not on:
                 self._origin = None
@@ -293,6 +336,11 @@ class Plant:
         with self.lock:
             self._lost += samples
 
+    def overwrite(self, samples: int) -> None:
+        """Count samples that a client did not fetch in time."""
+        with self.lock:
+            self._overwritten += samples
+
     def check_request(self, start: int, count: int, chunk: int, who: object) -> None:
         """Refuse a request for samples that cannot be served."""
         with self.lock:
@@ -307,7 +355,7 @@ class Plant:
                     -222, f"the samples before index {self._oldest - origin} are overwritten, found {start}"
                 )
 
-    def read(self, first: int, count: int, transmitting: bool) -> Block:
+    def read(self, first: int, count: int, transmitting: bool, channels: Sequence[int]) -> Block:
         """Samples `first` to `first + count` of the acquisition.
 
         Parameters
@@ -315,6 +363,8 @@ class Plant:
         first, count : int
         transmitting : bool
             Whether the request began with the drive field on: it ends with it then.
+        channels : sequence of int
+            Receive channels, or reference channels, which come after those.
 
         Returns
         -------
@@ -322,41 +372,18 @@ class Plant:
             Codes of shape (count, channels).
         """
         period = self.scanner.samples_per_period
-        particles, through = self._signals()
         with self.lock:
-            origin = self._origin
+            origin, generation = self._origin, self._shapes
             if origin is None or (transmitting and not self._transmitting):
-                nothing = np.empty((0, self.scanner.receive_channels), dtype=np.int16)
+                nothing = np.empty((0, len(channels)), dtype=np.int16)
                 reason = self._interruption or "the acquisition was switched off"
                 ended = ScpiError(-221, f"the transmission ended: {reason}")
-                return Block(nothing, False, self._lost, ended)
-            key, lost = self._key, self._lost
+                return Block(nothing, False, self._lost, self._overwritten, ended)
+            key = self._key
         begin, end = first // period, -(-(first + count) // period)
-        parts = []
-        for number in range(begin, end):
-            factor = signal.drift((origin + number * period) / self.scanner.base_frequency)
-            parts.append(signal.quantise(particles, through, factor, key, number))
+        parts = [self._period(origin, number, key, channels, generation) for number in range(begin, end)]
         codes = np.concatenate([part for part, _ in parts])[first - begin * period :][:count]
         with self.lock:
             self._now = max(self._now, origin + first + count)
-        return Block(codes, any(overload for _, overload in parts), lost)
-
-    def _signals(self) -> _Shapes:
-        """One period of the particles' signal and of the feed-through: codes, shape (samples, channels)."""
-        with self.lock:
-            if self._shapes is not None:
-                return self._shapes
-            asked = self._oldest, self._transmitting
-            amplitudes = self._amplitudes() if self._transmitting else (0.0,) * len(self._volts)
-            sample, position = self._sample, self._position
-        # Computed without the lock: the surveillance line must be answered within milliseconds meanwhile.
-        particles = signal.particle_signal(sample, position, self.scanner, amplitudes)
-        through = signal.feed_through(self.scanner, amplitudes)
-        shapes = (
-            np.ascontiguousarray(particles.T, dtype=np.float32),
-            np.ascontiguousarray(through.T, dtype=np.float32),
-        )
-        with self.lock:
-            if asked == (self._oldest, self._transmitting):
-                self._shapes = shapes
-        return shapes
+            lost, overwritten = self._lost, self._overwritten
+        return Block(codes, any(overload for _, overload in parts), lost, overwritten)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import json
 import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nixel.acquisition.instrument import Instrument, InstrumentError, ScpiDaq, ScpiRobot, load_instrument
+from nixel.acquisition.adapters.scpi_daq import ScpiDaq
+from nixel.acquisition.adapters.scpi_robot import ScpiRobot
+from nixel.acquisition.instrument import Instrument, InstrumentError, load_instrument
 from nixel.acquisition.virtual.cabinet import Cabinet
+from nixel.acquisition.virtual.parent import end_with_parent
 from nixel.acquisition.virtual.plant import Plant
 from nixel.acquisition.virtual.server import Server, listen
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["main"]
-
-_PR_SET_PDEATHSIG = 1
 
 
 def _keep_up() -> None:
@@ -115,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     if options.exit_with_parent:
-        _end_with_parent(stop)
+        end_with_parent(stop)
     threads = [
         threading.Thread(target=server.accept_control, args=(control,), daemon=True),
         threading.Thread(target=server.accept_data, args=(data,), daemon=True),
@@ -141,19 +140,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"{host}:{port}"
-
-
-def _end_with_parent(stop: threading.Event) -> None:
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-    def watch() -> None:
-        # The parent may have gone before prctl took effect; its end of our standard input has closed then.
-        while os.getppid() == parent and os.read(0, 1024):
-            time.sleep(0)
-        stop.set()
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import itertools
-import math
+import select
 import socket
 import threading
 import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
+from nixel.acquisition.virtual.generator_commands import generator_commands
+from nixel.acquisition.virtual.parameters import integer, number, on_off, one, pair, query
 from nixel.acquisition.virtual.scpi import Interpreter, ScpiError
-from nixel.acquisition.virtual.signal import VOLTS_PER_CODE, Delta, Empty, NamedPhantom, Sample
+from nixel.acquisition.virtual.signal import (
+    REFERENCE_VOLTS_PER_CODE,
+    VOLTS_PER_CODE,
+    Delta,
+    Empty,
+    NamedPhantom,
+    Sample,
+)
 from nixel.acquisition.wire import ChunkHeader, Status
 from nixel.physics.phantoms import PHANTOMS
 
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Server", "listen"]
 
 _ADC_CLOCK = 125e6  # Hz, as on a RedPitaya
+_RECEIVE_TIMEOUT = 5.0  # s, for what a client announced
 _SEND_TIMEOUT = 30.0  # s: a client that reads nothing for this long is gone
 _AHEAD = 2e-3  # s that the stream may run ahead of the converter's rate
 
@@ -81,8 +91,10 @@ class Server:
         with closing(connection), suppress(OSError):
             connection.settimeout(None)
             connection.sendall(f"DATA {number}\n".encode())
-            # Clients say nothing here: data means the end of the connection or of the client's sanity.
-            connection.recv(1)
+            # What a client sends here (the tables of a sequence) is the control connection's to read.
+            end = select.poll()
+            end.register(connection, select.POLLRDHUP)
+            end.poll()
         with self._lock:
             del self._data[number]
 
@@ -101,6 +113,7 @@ class _Control:
         self._server, self._plant, self._connection = server, server.plant, connection
         self._data: socket.socket | None = None
         self._stream: threading.Thread | None = None
+        self._channels = tuple(range(server.plant.scanner.receive_channels))
         self._interpreter = Interpreter(self._commands())
 
     def serve(self) -> None:
@@ -117,82 +130,99 @@ class _Control:
         plant, scanner = self._plant, self._plant.scanner
         decimation = _ADC_CLOCK / scanner.base_frequency
         return {
-            "*IDN?": _query(lambda _n: f"nixel,virtual-scanner,{self._server.name},1"),
-            "SYSTem:TIME?": _query(lambda _n: plant.time().strftime("%Y-%m-%dT%H:%M:%S.%f")),
-            "RP:ADC:DECimation?": _query(lambda _n: f"{decimation:g}"),
+            "*IDN?": query(lambda _n: f"nixel,virtual-scanner,{self._server.name},1"),
+            "SYSTem:TIME?": query(lambda _n: plant.time().strftime("%Y-%m-%dT%H:%M:%S.%f")),
+            "RP:ADC:DECimation?": query(lambda _n: f"{decimation:g}"),
             "RP:ADC:DECimation": self._set_decimation,
-            "RP:ADC:CHannel:COUNt?": _query(lambda _n: str(scanner.receive_channels)),
-            "RP:ADC:SAMPlesperperiod?": _query(lambda _n: str(scanner.samples_per_period)),
-            "RP:CALib:ADC:CHannel#:SCAle?": _query(lambda n: self._receive(n[0], repr(VOLTS_PER_CODE))),
-            "RP:CALib:ADC:CHannel#:OFFset?": _query(lambda n: self._receive(n[0], "0.0")),
-            "RP:DAC:CHannel#:COMPonent#:AMPlitude?": _query(lambda n: repr(plant.volts(_first(n)))),
-            "RP:DAC:CHannel#:COMPonent#:AMPlitude": lambda n, p: plant.set_volts(_first(n), _number(p), self),
-            "RP:DAC:CHannel#:COMPonent#:DIVider?": _query(lambda n: str(self._divider(n))),
-            "RP:DAC:CHannel#:COMPonent#:DIVider": self._set_divider,
-            "RP:DAC:CHannel#:COMPonent#:FREQuency?": _query(
-                lambda n: repr(scanner.base_frequency / self._divider(n))
-            ),
-            "RP:DAC:CHannel#:COMPonent#:PHAse?": _query(lambda n: f"{0 * self._divider(n)}"),
-            "RP:ADC:ACQ:STATus?": _query(lambda _n: str(int(plant.acquiring))),
-            "RP:ADC:ACQ:STATus": lambda _n, p: plant.acquire(_on_off(p), self),
-            "RP:TRansmit:READy?": _query(lambda _n: str(int(plant.ready))),
-            "RP:TRansmit?": _query(lambda _n: str(int(plant.transmitting))),
-            "RP:TRansmit": lambda _n, p: plant.transmit(_on_off(p), self),
-            "RP:ADC:WP?": _query(lambda _n: str(plant.write_pointer())),
+            "RP:ADC:CHannel:COUNt?": query(lambda _n: str(plant.adc_channels)),
+            "RP:ADC:CHannel:SELect?": query(lambda _n: ",".join(map(str, self._channels))),
+            "RP:ADC:CHannel:SELect": self._select,
+            "RP:ADC:BUFfer:Size?": query(lambda _n: str(plant.buffer)),
+            "RP:ADC:SAMPlesperperiod?": query(lambda _n: str(scanner.samples_per_period)),
+            "RP:CALib:ADC:CHannel#:SCAle?": query(self._scale),
+            "RP:CALib:ADC:CHannel#:OFFset?": query(lambda n: self._adc(n[0], "0.0")),
+            **generator_commands(plant, self, self._receive_bytes),
+            "RP:ADC:ACQ:STATus?": query(lambda _n: str(int(plant.acquiring))),
+            "RP:ADC:ACQ:STATus": lambda _n, p: plant.acquire(on_off(p), self),
+            "RP:TRansmit:READy?": query(lambda _n: str(int(plant.ready))),
+            "RP:TRansmit?": query(lambda _n: str(int(plant.transmitting))),
+            "RP:TRansmit": lambda _n, p: plant.transmit(on_off(p), self),
+            "RP:ADC:WP?": query(lambda _n: str(plant.write_pointer())),
             "RP:ADC:DATa:CONNection": self._connect_data,
             "RP:ADC:DATa:PIPElined?": self._start_stream,
-            "ROBot:MOVe": lambda _n, p: plant.move(_pair(p), self),
-            "ROBot:POSition?": _query(lambda _n: ",".join(map(repr, plant.position))),
-            "SIMulation:SAMPle?": _query(lambda _n: str(plant.sample)),
+            "ROBot:MOVe": lambda _n, p: plant.move(pair(p), self),
+            "ENVironment?": query(lambda _n: "{:.3f},{:.2f}".format(*plant.climate())),
+            "ROBot:POSition?": query(lambda _n: ",".join(map(repr, plant.position))),
+            "SIMulation:SAMPle?": query(lambda _n: str(plant.sample)),
             "SIMulation:SAMPle": lambda _n, p: plant.exchange(_sample(p), self),
-            "SIMulation:ESTOP?": _query(lambda _n: str(int(not self._server.cabinet.chain_closed))),
-            "SIMulation:ESTOP": lambda _n, p: self._server.cabinet.set_emergency_stop(_on_off(p)),
+            "SIMulation:ESTOP?": query(lambda _n: str(int(not self._server.cabinet.chain_closed))),
+            "SIMulation:ESTOP": lambda _n, p: self._server.cabinet.set_emergency_stop(on_off(p)),
             "SIMulation:TEMPerature": self._set_temperature,
             "SIMulation:SENSor": self._set_sensor,
             "SIMulation:CONTact": self._set_contact,
-            "SIMulation:COOLant": lambda _n, p: self._server.cabinet.set_coolant(_on_off(p)),
-            "SIMulation:HEARtbeat": lambda _n, p: self._server.cabinet.set_heartbeat(_on_off(p)),
-            "SIMulation:SEED": lambda _n, p: plant.begin_session(_integer(p, 0, 0, 2**63 - 1)),
-            "SIMulation:LOSE": lambda _n, p: plant.lose(_integer(p, 0, 0, 2**31)),
+            "SIMulation:COOLant": lambda _n, p: self._server.cabinet.set_coolant(on_off(p)),
+            "SIMulation:HEARtbeat": lambda _n, p: self._server.cabinet.set_heartbeat(on_off(p)),
+            "SIMulation:SEED": lambda _n, p: plant.begin_session(integer(p, 0, 0, 2**63 - 1)),
+            "SIMulation:REFerence": self._set_reference,
+            "SIMulation:BUFFer": lambda _n, p: setattr(plant, "buffer", integer(p, 0, 1, 2**31)),
+            "SIMulation:LOSE": lambda _n, p: plant.lose(integer(p, 0, 0, 2**31)),
         }
 
-    def _receive(self, channel: int, answer: str) -> str:
-        self._plant.check_channel(channel, self._plant.scanner.receive_channels)
+    def _adc(self, channel: int, answer: str) -> str:
+        self._plant.check_channel(channel, self._plant.adc_channels)
         return answer
 
-    def _divider(self, numbers: list[int]) -> int:
-        dividers = self._plant.scanner.dividers
-        return dividers[self._plant.check_channel(_first(numbers), len(dividers))]
+    def _scale(self, numbers: list[int]) -> str:
+        receives = numbers[0] < self._plant.scanner.receive_channels
+        return self._adc(numbers[0], repr(VOLTS_PER_CODE if receives else REFERENCE_VOLTS_PER_CODE))
 
-    def _frequency(self, numbers: list[int]) -> str:
-        return repr(self._plant.scanner.base_frequency / self._divider(numbers))
+    def _select(self, _numbers: list[int], parameters: list[str]) -> None:
+        count = max(1, len(parameters))
+        channels = tuple(
+            integer(parameters, place, 0, self._plant.adc_channels - 1, count) for place in range(count)
+        )
+        if len(set(channels)) != count:
+            raise ScpiError(-222, f"expected each channel once, found {','.join(parameters)}")
+        self._channels = channels
 
-    def _set_divider(self, numbers: list[int], parameters: list[str]) -> None:
-        expected = self._divider(numbers)
-        if _integer(parameters, 0, 0, 2**31) != expected:
-            raise ScpiError(
-                -222, f"this scanner's filters are for the divider {expected}, found {parameters[0]}"
-            )
+    def _set_reference(self, _numbers: list[int], parameters: list[str]) -> None:
+        channel = integer(parameters, 0, 0, len(self._plant.chain.faults) - 1, 2)
+        self._plant.chain.faults[channel] = number(parameters, 1, 2)
+
+    def _receive_bytes(self, size: int) -> bytes:
+        """Take bytes that the client sends on its data connection."""
+        if self._data is None:
+            raise ScpiError(-221, "no data connection was named (RP:ADC:DATa:CONNection)")
+        if self._streaming():
+            raise ScpiError(-221, "a transfer is under way")
+        received = b""
+        with suppress(OSError):
+            self._data.settimeout(_RECEIVE_TIMEOUT)
+            while len(received) < size and (part := self._data.recv(size - len(received))):
+                received += part
+        if len(received) < size:
+            raise ScpiError(-221, f"expected {size} bytes on the data connection, found {len(received)}")
+        return received
 
     def _set_decimation(self, _numbers: list[int], parameters: list[str]) -> None:
         expected = _ADC_CLOCK / self._plant.scanner.base_frequency
-        if _integer(parameters, 0, 1, 2**31) != expected:
+        if integer(parameters, 0, 1, 2**31) != expected:
             raise ScpiError(
                 -222, f"this scanner samples with the decimation {expected:g}, found {parameters[0]}"
             )
 
     def _set_temperature(self, _numbers: list[int], parameters: list[str]) -> None:
-        self._server.cabinet.set_temperature(_number(parameters))
+        self._server.cabinet.set_temperature(number(parameters))
 
     def _set_sensor(self, _numbers: list[int], parameters: list[str]) -> None:
-        name, fault = (_one(parameters, place, 2).lower() for place in range(2))
+        name, fault = (one(parameters, place, 2).lower() for place in range(2))
         try:
             self._server.cabinet.set_fault(name, fault)
         except ValueError as error:
             raise ScpiError(-224, str(error)) from error
 
     def _set_contact(self, _numbers: list[int], parameters: list[str]) -> None:
-        name, closed = _one(parameters, 0, 2).lower(), _on_off([_one(parameters, 1, 2)])
+        name, closed = one(parameters, 0, 2).lower(), on_off([one(parameters, 1, 2)])
         try:
             self._server.cabinet.set_contact(name, closed)
         except ValueError as error:
@@ -201,45 +231,57 @@ class _Control:
     # The stream.
 
     def _connect_data(self, _numbers: list[int], parameters: list[str]) -> None:
-        self._data = self._server.data_connection(_integer(parameters, 0, 0, 2**31))
+        self._data = self._server.data_connection(integer(parameters, 0, 0, 2**31))
 
     def _start_stream(self, _numbers: list[int], parameters: list[str]) -> str:
-        start, count, chunk = (_integer(parameters, place, 0, 2**62, 3) for place in range(3))
+        start, count, chunk = (integer(parameters, place, 0, 2**62, 3) for place in range(3))
         if self._data is None:
             raise ScpiError(-221, "no data connection was named (RP:ADC:DATa:CONNection)")
-        if self._stream is not None and self._stream.is_alive():
-            # Its last bytes are out, as the client knows, but the thread may still be ending.
-            self._stream.join(0.5)
-            if self._stream.is_alive():
-                raise ScpiError(-221, "a transfer is under way")
+        if self._streaming():
+            raise ScpiError(-221, "a transfer is under way")
         self._plant.check_request(start, count, chunk, self)
         self._stream = threading.Thread(
-            target=self._send, args=(self._data, start, count, chunk), daemon=True
+            target=self._send, args=(self._data, start, count, chunk, self._channels), daemon=True
         )
         self._stream.start()
         return "0"
 
-    def _send(self, data: socket.socket, start: int, count: int, chunk: int) -> None:
-        plant = self._plant
+    def _streaming(self) -> bool:
+        if self._stream is not None and self._stream.is_alive():
+            # Its last bytes are out, as the client knows, but the thread may still be ending.
+            self._stream.join(0.5)
+        return self._stream is not None and self._stream.is_alive()
+
+    def _send(
+        self, data: socket.socket, start: int, count: int, chunk: int, channels: tuple[int, ...]
+    ) -> None:
+        plant, rate = self._plant, self._plant.scanner.base_frequency
         transmitting = plant.transmitting
         began, end = time.monotonic(), start + count
+        computing = 0.0  # s that went into the simulation, which a converter would not need
         with suppress(OSError):
             data.settimeout(_SEND_TIMEOUT)
             while start < end:
-                size = min(chunk, end - start)
-                block = plant.read(start, size, transmitting)
+                size, due = min(chunk, end - start), began + (start - (end - count)) / rate
+                before = time.monotonic()
+                if before - computing - due > plant.buffer / rate:
+                    plant.overwrite(
+                        size
+                    )  # the client reads too slowly: the converter has gone round the buffer
+                block = plant.read(start, size, transmitting, channels)
+                computing += time.monotonic() - before
                 if block.ended is None:
-                    self._pace(
-                        began + (start + size - (end - count)) / plant.scanner.base_frequency, transmitting
-                    )
+                    self._pace(due + size / rate, transmitting)
                 status = Status.OVERLOAD if block.overload else Status.OK
                 if block.ended is not None:
                     status |= Status.ENDED
                 elif start + size == end:
                     status |= Status.LAST
-                samples, channels = block.codes.shape
+                samples = len(block.codes)
                 error = block.ended.code if block.ended else 0
-                header = ChunkHeader(status, channels, start, samples, block.lost, 0, error)
+                header = ChunkHeader(
+                    status, len(channels), start, samples, block.lost, block.overwritten, error
+                )
                 if block.ended is not None:
                     self._interpreter.note(block.ended)  # before the client can ask for it
                 data.sendall(header.pack() + block.codes.astype("<i2", copy=False).tobytes())
@@ -254,61 +296,6 @@ class _Control:
                 self._plant.changed.wait(wait)
 
 
-def _query(answer: Callable[[list[int]], str]) -> Handler:
-    def handle(numbers: list[int], parameters: list[str]) -> str:
-        if parameters:
-            raise ScpiError(-108, f"expected none, found {','.join(parameters)!r}")
-        return answer(numbers)
-
-    return handle
-
-
-def _one(parameters: list[str], place: int = 0, expected: int = 1) -> str:
-    if len(parameters) != expected:
-        code = -109 if len(parameters) < expected else -108
-        raise ScpiError(code, f"expected {expected}, found {len(parameters)}")
-    return parameters[place]
-
-
-def _number(parameters: list[str], place: int = 0, expected: int = 1) -> float:
-    text = _one(parameters, place, expected)
-    try:
-        value = float(text)
-    except ValueError:
-        raise ScpiError(-104, f"expected a number, found {text!r}") from None
-    if not math.isfinite(value):
-        raise ScpiError(-222, f"expected a finite number, found {text!r}")
-    return value
-
-
-def _integer(parameters: list[str], place: int, low: int, high: int, expected: int = 1) -> int:
-    text = _one(parameters, place, expected)
-    if not (text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20):
-        raise ScpiError(-104, f"expected an integer, found {text!r}")
-    if not low <= int(text) <= high:
-        raise ScpiError(-222, f"expected {low} to {high}, found {text}")
-    return int(text)
-
-
-def _on_off(parameters: list[str]) -> bool:
-    states = {"ON": True, "1": True, "OFF": False, "0": False}
-    text = _one(parameters).upper()
-    if text not in states:
-        raise ScpiError(-224, f"expected ON or OFF, found {text!r}")
-    return states[text]
-
-
-def _pair(parameters: list[str]) -> tuple[float, float]:
-    return _number(parameters, 0, 2), _number(parameters, 1, 2)
-
-
-def _first(numbers: list[int]) -> int:
-    channel, component = numbers
-    if component != 0:
-        raise ScpiError(-222, f"expected component 0, found {component}")
-    return channel
-
-
 def _sample(parameters: list[str]) -> Sample:
     kind, _, rest = ",".join(parameters).partition(" ")
     if kind.upper() == "EMPTY" and not rest:
@@ -316,7 +303,7 @@ def _sample(parameters: list[str]) -> Sample:
     if kind.upper() == "PHANTOM" and rest in PHANTOMS:
         return NamedPhantom(rest)
     if kind.upper() == "DELTA":
-        width, height, thickness = (_number(rest.split(","), place, 3) for place in range(3))
+        width, height, thickness = (number(rest.split(","), place, 3) for place in range(3))
         if min(width, height, thickness) > 0:
             return Delta((width, height, thickness))
     names = ", ".join(f"PHANTOM {name}" for name in PHANTOMS)

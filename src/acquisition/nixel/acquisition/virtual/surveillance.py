@@ -11,8 +11,9 @@ import os
 import select
 import threading
 import time
-import tty
 from typing import TYPE_CHECKING
+
+from nixel.acquisition.virtual.wire import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -161,16 +162,9 @@ class SerialLine:
     """
 
     def __init__(self, unit: SurveillanceUnit, link: Path) -> None:
-        self._unit, self._link = unit, link
-        # The slave stays open here, so that the line outlives a client's closing it.
-        self._master, self._slave = os.openpty()
-        tty.setraw(self._slave)
-        if link.exists() and not link.is_symlink():
-            raise FileExistsError(17, "something that is no symbolic link is in the way", str(link))
-        self.path = os.ttyname(self._slave)
-        fresh = link.with_name(f".{link.name}.{os.getpid()}")
-        fresh.symlink_to(self.path)
-        fresh.replace(link)
+        self._unit = unit
+        self._terminal = Terminal(link)
+        self._master = self._terminal.master
 
     def serve(self, stop: threading.Event) -> None:
         """Answer until `stop` is set."""
@@ -203,7 +197,4 @@ class SerialLine:
 
     def close(self) -> None:
         """Remove the link, if it is still ours, and close the terminal."""
-        if self._link.is_symlink() and str(self._link.readlink()) == self.path:
-            self._link.unlink()
-        os.close(self._master)
-        os.close(self._slave)
+        self._terminal.close()

@@ -1,0 +1,1 @@
+"""Vendor plugins: device libraries behind the C interface of nixel_device.h."""

@@ -1,0 +1,1 @@
+"""The conformance suite of vendor plugins: `nixel plugin check`."""
