@@ -28,7 +28,7 @@ def sample(kind, n, pixel_size, generator):
     centre = generator.uniform(-0.05, 0.05, 2) * n * pixel_size
     r = np.hypot(axis[:, None] - centre[0], axis[None, :] - centre[1])
     if kind == "point":
-        return 1 + 0.9j * np.exp(-((r / (2.5 * pixel_size)) ** 2))
+        return np.exp(0.9j * np.exp(-((r / (2.5 * pixel_size)) ** 2)))
     disc = np.clip((generator.uniform(0.005, 0.0125) * n * pixel_size - r) / pixel_size + 0.5, 0, 1)
     return {"absorbing": 1 - 0.7 * disc + 0j, "phase": np.exp(0.8j * disc)}[kind]
 
@@ -41,20 +41,21 @@ def simulate(kind, n, distance, optics, generator, noise):
     return (intensity + noise * generator.standard_normal((n, n))).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["absorbing", "phase", "point"])
 def test_the_distance_lies_within_its_uncertainty(kind):
-    # For a normal error 95.4 % lie within two standard uncertainties and 99.7 % within three; of 30 seeds at
-    # least 24 and 28 are asked. And the uncertainty is worth something: a fraction of the depth of field.
+    # For a normal error 95.4 % lie within two standard uncertainties and 99.7 % within three; of 5 seeds 4 and 5 are
+    # asked. And the uncertainty is worth something: a fraction of the depth of field.
     errors, claimed = [], []
-    for seed in range(30):
+    for seed in range(5):
         generator = np.random.default_rng(seed)
         true = generator.uniform(10e-6, 20e-6)
         found = autofocus(simulate(kind, 192, true, MICROSCOPE, generator, 0.03), **MICROSCOPE)
         errors.append(abs(found.distance - true))
         claimed.append(found.uncertainty)
     ratio = np.array(errors) / claimed
-    assert (ratio < 2).sum() >= 24
-    assert (ratio < 3).sum() >= 28
+    assert (ratio < 2).sum() >= 4
+    assert (ratio < 3).all()
     assert np.median(claimed) < 0.5 * depth_of_field((192, 192), 15e-6, **MICROSCOPE)
 
 
@@ -66,6 +67,7 @@ def test_more_noise_is_more_uncertainty():
     assert loud.noise > 3 * quiet.noise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["absorbing", "phase"])
 def test_a_lensless_hologram_at_one_millimetre_is_found_within_five_micrometres(kind):
     for seed in range(3):
@@ -225,8 +227,8 @@ def test_a_point_is_found_between_the_pixels():
         (np.ones(8, np.float32), [1e-6, 2e-6, 3e-6], r"\(y, x\)"),
         (np.ones((32, 32), np.uint8), [1e-6, 2e-6, 3e-6], "float32 or float64"),
         (np.full((32, 32), np.nan), [1e-6, 2e-6, 3e-6], "finite"),
-        (np.eye(32), [1e-6, 2e-6], "at least three increasing"),
-        (np.eye(32), [3e-6, 2e-6, 1e-6], "at least three increasing"),
+        (np.eye(32), [1e-6, 2e-6], "at least three finite, increasing"),
+        (np.eye(32), [3e-6, 2e-6, 1e-6], "at least three finite, increasing"),
     ],
 )
 def test_what_is_no_hologram_is_refused(function, frame, distances, message):

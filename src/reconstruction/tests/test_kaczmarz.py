@@ -1,11 +1,15 @@
 """The block form against the plain row action, closed forms, files and other array libraries."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import array_api_strict
 import h5py
 import numpy as np
 import pytest
 
-from nixel.reconstruction.mpi import Kaczmarz, SelectedRows
+from nixel.reconstruction.mpi import Kaczmarz, SelectedRows, row_action
+from nixel.reconstruction.mpi.column_sweep import ColumnSweep
 
 
 def plain_kaczmarz(matrix, u, relative_lambda, iterations, *, constrain, start=None):
@@ -48,8 +52,70 @@ def test_blocks_give_the_iterates_of_the_plain_row_action(problem, block, constr
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("block", [None, 1, 7, 150, 1000])
+@pytest.mark.parametrize("workers", [2, 3, 64])
+@pytest.mark.parametrize("constrain", [True, False])
+def test_threads_with_voxels_of_their_own_give_the_iterates_of_the_plain_row_action(
+    problem, block, workers, constrain
+):
+    matrix, u, truth = problem
+    expected = plain_kaczmarz(matrix, u, 0.3, 3, constrain=constrain, start=truth)
+    for dtype, limit in ((np.complex128, 1e-12), (np.complex64, 1e-5)):
+        solver = Kaczmarz(matrix.astype(dtype), 0.3, block=block)
+        found = solver.solve(u, 3, real=constrain, non_negative=constrain, workers=workers, start=truth)
+        assert found.dtype == (np.empty(0, dtype).real.dtype if constrain else dtype)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=limit * np.abs(expected).max())
+
+
+def test_several_threads_may_solve_with_one_solver(problem):
+    matrix, u, _ = problem
+    solver = Kaczmarz(matrix, 0.1, block=7)
+    measured = [factor * u for factor in (1.0, 2.0, 3.0, 4.0)]
+    expected = [plain_kaczmarz(matrix, each, 0.1, 20, constrain=True).real for each in measured]
+    with ThreadPoolExecutor(len(measured)) as pool:
+        found = list(pool.map(lambda each: solver.solve(each, 20, workers=2), measured))
+    for got, want in zip(found, expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-12 * want.max())
+
+
+def test_the_same_number_of_threads_gives_the_same_bits(problem):
+    matrix, u, _ = problem
+    solver = Kaczmarz(matrix.astype(np.complex64), 0.1, block=7)
+    first = solver.solve(u, 5, workers=2)
+    for _ in range(5):
+        np.testing.assert_array_equal(solver.solve(u, 5, workers=2), first)
+
+
+def test_threads_share_the_products_where_the_blas_cannot_be_called_by_address(problem, monkeypatch):
+    monkeypatch.setattr(row_action, "available", lambda dtype: False)
+    matrix, u, _ = problem
+    expected = plain_kaczmarz(matrix, u, 0.1, 3, constrain=True).real
+    found = Kaczmarz(matrix, 0.1, block=7).solve(u, 3, workers=2)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * expected.max())
+
+
+def test_an_interrupted_sweep_leaves_no_thread_waiting(problem):
+    matrix, u, _ = problem
+    sweep = ColumnSweep(matrix, [np.zeros((50, n), complex, order="F") for n in (50, 100, 100)], 3)
+    real, calls = sweep._product, []
+
+    def interrupted(*arguments):
+        if threading.current_thread() is threading.main_thread():
+            calls.append(arguments)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+        real(*arguments)
+
+    sweep._product = interrupted
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        sweep.sweep(np.zeros(40, complex), u)
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("relative_lambda", [0.0, 1e-2])
-def test_blocks_of_nearly_parallel_rows_lose_no_precision(relative_lambda):
+def test_blocks_of_nearly_parallel_rows_lose_no_precision(relative_lambda, workers):
     # The Gram matrix of such a block is singular to single precision; its triangle is not.
     rng = np.random.default_rng(2)
     base = rng.standard_normal(60) + 1j * rng.standard_normal(60)
@@ -57,7 +123,10 @@ def test_blocks_of_nearly_parallel_rows_lose_no_precision(relative_lambda):
     matrix = (base + 1e-2 * change).astype(np.complex64)
     u = (matrix @ rng.random(60)).astype(np.complex64)
     expected = plain_kaczmarz(matrix.astype(complex), u, relative_lambda, 3, constrain=True)
-    found = Kaczmarz(matrix, relative_lambda, block=128).solve(u, 3)
+    found = Kaczmarz(matrix, relative_lambda, block=128).solve(u, 3, workers=workers)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    # Smaller blocks: what a block's residual lacks of the block before it cancels nearly all of it.
+    found = Kaczmarz(matrix, relative_lambda, block=16).solve(u, 3, workers=workers)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
@@ -92,11 +161,12 @@ def test_begins_where_it_is_told(problem):
     assert not solver.solve(u, 0).any()
 
 
-def test_rows_without_energy_change_nothing(problem):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rows_without_energy_change_nothing(problem, workers):
     matrix, u, _ = problem
     padded = np.concatenate([np.zeros((3, 40)), matrix])
     expected = plain_kaczmarz(matrix, u, 0.0, 2, constrain=True)
-    found = Kaczmarz(padded, 0.0).solve(np.concatenate([np.ones(3), u]), 2)
+    found = Kaczmarz(padded, 0.0).solve(np.concatenate([np.ones(3), u]), 2, workers=workers)
     np.testing.assert_allclose(found, expected.real, atol=1e-12)
 
 

@@ -1,5 +1,7 @@
 """Sub-pixel shifts are found, and holograms that stand apart by them give a finer one."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,27 @@ def test_shifts_are_from_the_reference(frames):
     np.testing.assert_array_equal(found[3], 0)
 
 
+def test_of_large_frames_the_middle_is_compared(frames):
+    found = estimate_shifts(frames, largest=64)
+    np.testing.assert_allclose(found, SHIFTS, atol=0.02)
+    changed = frames.copy()
+    changed[2, :16] = changed[3, :, 80:] = changed[4, -16:, :16] = 5  # a frame of 16 pixels lies around it
+    np.testing.assert_array_equal(estimate_shifts(changed, largest=64), found)
+
+
+def test_comparing_takes_no_more_memory_than_its_middle():
+    # Two frames of a full sensor's width; what is looked at is a hundredth of them.
+    noise = np.random.default_rng(0).random((2, 2000, 3280), dtype=np.float32)
+    tracemalloc.start()
+    try:
+        estimate_shifts(noise, largest=256)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Whether all are finite is known by a byte for each pixel of a frame.
+    assert peak < 120 * 256**2 + 2 * noise[0].size
+
+
 def inner(values):
     """Without the outermost eight pixels of the camera."""
     return values[16:-16, 16:-16]
@@ -82,6 +105,24 @@ def test_eight_frames_make_a_camera_of_half_the_pixel(frames, fine):
     beyond = np.maximum(np.abs(beyond)[:, None], np.abs(beyond)[None, :]) > 0.26
     have, want = (np.fft.fft2(inner(values) - 1)[beyond] for values in (found, fine))
     assert np.abs(np.vdot(have, want)) > 0.9 * np.linalg.norm(have) * np.linalg.norm(want)
+
+
+def test_tiles_in_little_memory_make_it_as_well(frames, fine):
+    # Three by three tiles of a scene that repeats; away from the seams of the scene it is the fine camera's picture.
+    repeated = np.tile(frames.astype(np.float32), (1, 2, 2))
+    seen = []
+    found = super_resolve(
+        repeated,
+        SHIFTS,
+        memory=5 * 2**20,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen == [(n + 1, len(seen)) for n in range(len(seen))]
+    assert len(seen) > 1
+    assert found.shape == (4 * N, 4 * N)
+    for rows in (slice(0, 2 * N), slice(2 * N, 4 * N)):
+        part = inner(found[rows, 2 * N :])
+        assert np.corrcoef(part.ravel(), inner(fine).ravel())[0, 1] > 0.99
 
 
 def test_estimated_shifts_are_good_enough(frames, fine):
@@ -126,6 +167,7 @@ GOOD = [[0, 0], [0, 0.5], [0.5, 0], [0.5, 0.5]]
         ({"factor": 1}, "factor: expected an integer of 2 or more"),
         ({"damping": 0.0}, "damping"),
         ({"workers": 0}, "workers"),
+        ({"memory": 0}, "memory"),
     ],
 )
 def test_what_cannot_be_fused_is_refused(change, message):
@@ -141,3 +183,5 @@ def test_what_cannot_be_compared_is_refused():
         estimate_shifts(np.ones((2, 32, 32)))
     with pytest.raises(ValueError, match="at least 16 x 16"):
         estimate_shifts(np.ones((2, 8, 32)))
+    with pytest.raises(ValueError, match="largest: expected an integer of 16 or more pixels, found 8"):
+        estimate_shifts(FRAMES, largest=8)

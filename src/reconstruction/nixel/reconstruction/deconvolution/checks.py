@@ -95,6 +95,8 @@ def checked_background(background: Array | float, image: Array, *, counts: bool)
             raise ValueError(f"background: expected {wanted}, found {background!r}")
         return float(background)
     background = as_array(background)
+    if is_numpy(background) and background.dtype.kind not in "fiub":
+        raise ValueError(f"background: expected a number or an array of numbers, found {background!r}")
     if background.ndim == 0:
         return checked_background(float(background), image, counts=counts)
     xp = namespace(image, background)

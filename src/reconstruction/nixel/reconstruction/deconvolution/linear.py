@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nixel.physics.arrays import Array, as_array, check_workers, irfftn, like, namespace, rfftn
+from nixel.physics.arrays import Array, as_array, check_workers, irfftn, is_numpy, like, namespace, rfftn
 from nixel.reconstruction.deconvolution.checks import (
     check_choice,
     checked_background,
@@ -131,6 +131,8 @@ def _checked_ratio(noise_to_signal: Array | float, image: Array, grid: Grid) -> 
             raise ValueError(f"noise_to_signal: expected a positive number, found {noise_to_signal!r}")
         return float(noise_to_signal)
     ratio = as_array(noise_to_signal)
+    if is_numpy(ratio) and ratio.dtype.kind not in "fiub":
+        raise ValueError(f"noise_to_signal: expected a positive number, found {noise_to_signal!r}")
     if ratio.ndim == 0:
         return _checked_ratio(float(ratio), image, grid)
     xp = namespace(image, ratio)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from nixel.physics.arrays import Array, check_workers, is_numpy, like, namespace
+from nixel.physics.checks import check_number
 from nixel.reconstruction.deconvolution import plain
 from nixel.reconstruction.deconvolution.checks import (
     check_choice,
@@ -64,8 +64,7 @@ def richardson_lucy(
         steps, but it may rise now and then.
     boundary : "zero-loss" or "periodic"
         "zero-loss": the object goes on beyond the image's edges, as far as its light reaches in, and is estimated
-        there, too. "periodic": the object repeats with
-        the image.
+        there, too. "periodic": the object repeats with the image.
     regularisation : float
         Strength of the total variation penalty (Dey et al. 2006), on a grid of unit steps; zero for none. It must be
         below 1 / (2 axes); 0.002 to 0.02 is usual.
@@ -100,7 +99,7 @@ def richardson_lucy(
     background = checked_background(background, image, counts=True)
     check_count("iterations", iterations)
     check_choice("boundary", boundary, ("zero-loss", "periodic"))
-    if not (math.isfinite(regularisation) and 0 <= regularisation < 1 / (2 * image.ndim)):
+    if not 0 <= check_number("regularisation", regularisation) < 1 / (2 * image.ndim):
         raise ValueError(
             f"regularisation: expected zero or more and below 1/{2 * image.ndim}, found {regularisation!r}"
         )

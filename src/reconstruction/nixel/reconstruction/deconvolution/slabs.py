@@ -8,12 +8,12 @@ estimate), transform again. What the image does not hold is neither transformed 
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.fft
 
+from nixel.physics.blocks import blocks, crew
 from nixel.reconstruction.deconvolution.grid import transfer_function
 from nixel.reconstruction.deconvolution.problem import Problem, Progress, momentum
 from nixel.reconstruction.deconvolution.variation import variation_factor
@@ -60,14 +60,9 @@ class SlabIteration:
         With `window` only the image's planes of it are wanted, and the last step is taken there only.
         """
         last_slabs = self._image_slabs if window else self._slabs
-        if self._workers == 1:
-            return self._run(
-                iterations, last_slabs, lambda work, parts: [work(part) for part in parts], progress
-            )
-        with ThreadPoolExecutor(self._workers) as pool:
-            return self._run(
-                iterations, last_slabs, lambda work, parts: list(pool.map(work, parts)), progress
-            )
+        with crew(self._workers) as mapped:
+            self._run(iterations, last_slabs, lambda work, parts: list(mapped(work, parts)), progress)
+        return self._estimate
 
     def _run(
         self,
@@ -75,7 +70,7 @@ class SlabIteration:
         last_slabs: Sequence[slice],
         each: Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]],
         progress: Progress | None,
-    ) -> NDArray[Any]:
+    ) -> None:
         columns = range(len(self._columns))
         each(self._light, self._slabs)
         for done in range(1, iterations + 1):
@@ -100,7 +95,6 @@ class SlabIteration:
                     each(self._begin, slabs)
             if progress is not None:
                 progress(done, iterations)
-        return self._estimate
 
     # The slabs: all axes but the first. The second axis is the halved one. The adjoint blur multiplies by the conjugate
     # of the transfer function; which is to multiply by the transfer function and to transform in the other direction.
@@ -236,7 +230,7 @@ def _pieces(length: int, each: int, *, least: int = 1) -> list[slice]:
     step = max(least, _PIECE // each, 1)
     # SciPy transforms four lines at once, and a rest of them one by one.
     step -= step % 4 if step > 4 else 0
-    return [slice(first, min(first + step, length)) for first in range(0, length, step)]
+    return blocks(length, step)
 
 
 def _least_columns(shape: tuple[int, ...]) -> int:

@@ -21,7 +21,7 @@ from nixel.reconstruction.holography.multi_height import reconstruct_multi_heigh
 from nixel.reconstruction.holography.shifts import estimate_shifts
 from nixel.reconstruction.holography.single import reconstruct_single
 from nixel.reconstruction.holography.super_resolution import super_resolve
-from nixel.reconstruction.holography.tiles import reconstruct_in_tiles
+from nixel.reconstruction.holography.tiles import reconstruct_in_tiles, tile_for_memory
 from nixel.reconstruction.holography.unwrap import unwrap_phase
 
 __all__ = [
@@ -43,5 +43,6 @@ __all__ = [
     "reconstruct_single",
     "search_distances",
     "super_resolve",
+    "tile_for_memory",
     "unwrap_phase",
 ]

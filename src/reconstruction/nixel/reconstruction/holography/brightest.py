@@ -9,6 +9,8 @@ import numpy as np
 import scipy.fft
 
 from nixel.physics.optics import padded_shape, transfer_function
+from nixel.reconstruction.holography.geometry import check_distances, check_geometry
+from nixel.reconstruction.holography.planes import check_holograms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,16 +72,13 @@ def find_brightest(
     Raises
     ------
     ValueError
-        If the hologram is not a finite two-dimensional float array, or the distances are not as said.
+        If the hologram is not a finite two-dimensional float array, a length or the index is not positive, or the
+        distances are not as said.
     """
     hologram = np.asarray(hologram)
-    distances = np.asarray(distances, dtype=np.float64)
-    if hologram.ndim != 2 or 0 in hologram.shape:
-        raise ValueError(f"hologram must be a non-empty (y, x) array, found shape {hologram.shape}")
-    if hologram.dtype not in (np.float32, np.float64) or not np.isfinite(hologram).all():
-        raise ValueError(f"hologram must be finite float32 or float64, found {hologram.dtype} or NaN")
-    if distances.ndim != 1 or len(distances) < 3 or not (np.diff(distances) > 0).all():
-        raise ValueError("distances must be at least three increasing numbers in metres")
+    check_holograms("hologram", hologram, 2)
+    check_geometry(wavelength, pixel_size, medium_index)
+    distances = check_distances(distances)
     rows, columns = hologram.shape
     padded = padded_shape((rows, columns))
     dtype = np.result_type(hologram.dtype, np.complex64)

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nixel.physics.checks import check_positive
 from nixel.physics.optics import propagate
+from nixel.reconstruction.holography.geometry import check_geometry
+from nixel.reconstruction.holography.planes import check_holograms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,11 +112,12 @@ def back_propagate(
     Raises
     ------
     ValueError
-        As `nixel.physics.optics.propagate`.
+        If the hologram is not a finite two-dimensional float array, or a length or the index is not positive.
     """
     hologram = np.asarray(hologram)
-    if hologram.dtype not in (np.float32, np.float64):
-        raise ValueError(f"hologram must be float32 or float64, found {hologram.dtype}")
+    check_holograms("hologram", hologram, 2)
+    check_positive("distance", distance, "m")
+    check_geometry(wavelength, pixel_size, medium_index)
     scattered: NDArray[np.complexfloating[Any, Any]] = propagate(
         hologram - 1,
         -distance,

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
+from nixel.physics.checks import check_non_negative, check_number, check_positive
+
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 
 class Optics(TypedDict):
@@ -22,6 +24,35 @@ class Optics(TypedDict):
 _NEAREST_IN_DEPTHS = 10.0
 _COARSEST_IN_CELLS = 4.0
 _LARGEST_SEARCH = 2000
+
+
+def check_geometry(wavelength: float, pixel_size: float, medium_index: float) -> None:
+    """Refuse a wavelength, a pixel size or an index that is not positive.
+
+    Raises
+    ------
+    ValueError
+        If one is not.
+    """
+    check_positive("wavelength", wavelength, "m")
+    check_positive("pixel_size", pixel_size, "m")
+    check_positive("medium_index", medium_index)
+
+
+def check_distances(distances: ArrayLike) -> NDArray[np.float64]:
+    """Return distances to look at as an array.
+
+    Raises
+    ------
+    ValueError
+        If they are not at least three finite, increasing numbers.
+    """
+    found = np.asarray(distances, dtype=np.float64)
+    if found.ndim != 1 or len(found) < 3 or not np.isfinite(found).all() or not (np.diff(found) > 0).all():
+        raise ValueError(
+            f"distances: expected at least three finite, increasing numbers in m, found {distances!r}"
+        )
+    return found
 
 
 def resolution_cell(
@@ -76,7 +107,14 @@ def depth_of_field(
     -------
     float
         Metres.
+
+    Raises
+    ------
+    ValueError
+        If a length or the index is not positive; a distance of zero is the window's own plane.
     """
+    check_geometry(wavelength, pixel_size, medium_index)
+    check_non_negative("distance", distance, "m")
     cell = resolution_cell(
         shape, distance, wavelength=wavelength, pixel_size=pixel_size, medium_index=medium_index
     )
@@ -116,9 +154,10 @@ def search_distances(
     Raises
     ------
     ValueError
-        If the bounds are not 0 < nearest < farthest, the hologram is so small that no range is left, or the
-        search would take more than 2000 steps.
+        If a length or the index is not positive, the bounds are not 0 < nearest < farthest, the hologram is so
+        small that no range is left, or the search would take more than 2000 steps.
     """
+    check_geometry(wavelength, pixel_size, medium_index)
     optics = Optics(wavelength=wavelength, pixel_size=pixel_size, medium_index=medium_index)
     if bounds is None:
         nearest = _NEAREST_IN_DEPTHS * depth_of_field(shape, 0.0, **optics)
@@ -166,6 +205,13 @@ def diffraction_reach(
     -------
     float
         Metres.
+
+    Raises
+    ------
+    ValueError
+        If a length or the index is not positive, or the distance not finite.
     """
+    check_geometry(wavelength, pixel_size, medium_index)
+    check_number("distance", distance, "m")
     sine = min(wavelength / (2 * pixel_size * medium_index), 0.95)
     return distance * sine / math.sqrt(1 - sine * sine)

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from nixel.physics.arrays import Array, as_array, check_workers, namespace
-from nixel.reconstruction.holography.geometry import Optics, diffraction_reach
+from nixel.physics.checks import check_positive
+from nixel.reconstruction.holography.geometry import Optics, check_geometry, diffraction_reach
 from nixel.reconstruction.holography.momentum import iterate
 from nixel.reconstruction.holography.planes import (
     Planes,
     amplitude_of,
-    check_distance,
     check_holograms,
     check_margin,
-    check_optics,
     default_margin,
 )
 from nixel.reconstruction.holography.tiles import reconstruct_in_tiles, tile_for_memory
@@ -107,7 +106,7 @@ def reconstruct_multi_height(
     holograms = as_array(holograms)
     check_holograms("holograms", holograms, 3)
     check_workers(workers)
-    heights = [check_distance("distances", distance) for distance in distances]
+    heights = [check_positive("distances", distance, "m") for distance in distances]
     if len(heights) != holograms.shape[0] or len(heights) < 2:
         raise ValueError(
             f"distances: expected one a hologram, two or more, found {len(heights)} for {holograms.shape[0]}"
@@ -119,7 +118,7 @@ def reconstruct_multi_height(
     if iterations < 0:
         raise ValueError(f"iterations: expected 0 or more, found {iterations!r}")
     optics = Optics(wavelength=wavelength, pixel_size=pixel_size, medium_index=medium_index)
-    check_optics(optics)
+    check_geometry(**optics)
     shape = (int(holograms.shape[1]), int(holograms.shape[2]))
     reach = diffraction_reach(max(heights), **optics)
     if margin is None:
@@ -132,7 +131,7 @@ def reconstruct_multi_height(
     if memory is not None:
         single = holograms.dtype == namespace(holograms).float32
         needed = (_COMPLEX_ARRAYS + 1.5 * len(heights)) * (8 if single else 16)
-        tile = tile_for_memory(memory, needed, shape, margin)
+        tile = tile_for_memory(memory, needed, shape, margin, math.ceil(reach / pixel_size))
         if tile < max(shape):
             return reconstruct_in_tiles(
                 holograms,

@@ -155,31 +155,3 @@ def check_holograms(name: str, holograms: Array, dimensions: int) -> None:
         raise ValueError(f"{name}: expected float32 or float64, found {holograms.dtype}")
     if not bool(xp.all(xp.isfinite(holograms))):
         raise ValueError(f"{name}: expected finite values, found NaN or infinity")
-
-
-def check_distance(name: str, distance: float) -> float:
-    """Refuse what is not a positive length.
-
-    Raises
-    ------
-    ValueError
-        If it is not.
-    """
-    if not (math.isfinite(distance) and distance > 0):
-        raise ValueError(f"{name}: expected a positive number in m, found {distance!r}")
-    return float(distance)
-
-
-def check_optics(optics: Optics) -> None:
-    """Refuse a wavelength, a pixel size or an index that is not positive.
-
-    Raises
-    ------
-    ValueError
-        If one is not.
-    """
-    check_distance("wavelength", optics["wavelength"])
-    check_distance("pixel_size", optics["pixel_size"])
-    index = optics["medium_index"]
-    if not (math.isfinite(index) and index > 0):
-        raise ValueError(f"medium_index: expected a positive number, found {index!r}")

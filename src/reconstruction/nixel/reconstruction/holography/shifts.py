@@ -9,6 +9,7 @@ import scipy.fft
 from scipy.signal.windows import tukey
 
 from nixel.physics.arrays import check_workers
+from nixel.physics.threads import linear_algebra_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,12 +20,15 @@ _TAPER = 0.25  # share of the window over which the edges fade
 _BAND = 0.25  # cycles per pixel: coarser detail than this is hardly folded by the pixels
 _ROUNDS = 6
 _CONVERGED = 1e-4  # pixels
+_SMALLEST = 16  # pixels a side
 
 
+@linear_algebra_threads(1)  # of each of the `workers`
 def estimate_shifts(
     holograms: NDArray[Any],
     *,
     reference: int = 0,
+    largest: int = 1024,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float64]:
@@ -41,6 +45,9 @@ def estimate_shifts(
         (frames, y, x), float32 or float64, of the same scene at the same distance; at least 16 x 16.
     reference
         Index of the frame whose shift is 0.
+    largest
+        Rows and columns in the frames' middle that are compared; what a frame has beyond them is left out. Bounds the
+        memory at some 120 bytes for each pixel that is compared, whatever the frames' size.
     workers
         Threads.
     progress
@@ -54,7 +61,8 @@ def estimate_shifts(
     Raises
     ------
     ValueError
-        If the frames are not finite floats of that shape, or hold no structure, or there is no such frame.
+        If the frames are not finite floats of that shape, or hold no structure in their middle, or there is no such
+        frame, or `largest` is less than 16.
 
     References
     ----------
@@ -62,10 +70,13 @@ def estimate_shifts(
     Society (1975), 163. Stone, Orchard, Chang, Martucci, "A fast direct Fourier-based algorithm for subpixel
     registration of images", IEEE Trans. Geoscience and Remote Sensing 39, 2235 (2001).
     """
-    frames = check_frames(holograms, smallest=16)
+    frames = check_frames(holograms, smallest=_SMALLEST)
     check_workers(workers)
     if not 0 <= reference < len(frames):
         raise ValueError(f"reference: expected a frame from 0 to {len(frames) - 1}, found {reference!r}")
+    if not isinstance(largest, (int, np.integer)) or largest < _SMALLEST:
+        raise ValueError(f"largest: expected an integer of {_SMALLEST} or more pixels, found {largest!r}")
+    frames = frames[:, *(_middle(length, largest) for length in frames.shape[1:])]
     shape = frames.shape[1:]
     window = np.outer(*(tukey(n, _TAPER) for n in shape))
     fy = scipy.fft.fftfreq(shape[0])[:, None]
@@ -79,7 +90,9 @@ def estimate_shifts(
 
     fixed = spectrum(frames[reference].astype(np.float64))
     if not np.abs(fixed).any():
-        raise ValueError(f"holograms: expected structure to compare, found none in frame {reference}")
+        raise ValueError(
+            f"holograms: expected structure to compare, found none in the middle of frame {reference}"
+        )
     # d/ds exp(2 pi i f s) F at s = 0, and its normal matrix.
     slopes = [2j * np.pi * frequency * fixed for frequency in (fy, fx)]
     normal = np.array([[np.vdot(a, b).real for b in slopes] for a in slopes])
@@ -100,6 +113,12 @@ def estimate_shifts(
         if progress is not None:
             progress(index + 1, len(frames))
     return shifts
+
+
+def _middle(length: int, largest: int) -> slice:
+    """The middle of so many pixels, of as many as `largest`."""
+    start = max(0, (length - largest) // 2)
+    return slice(start, start + min(length, largest))
 
 
 def check_frames(holograms: NDArray[Any], *, smallest: int) -> NDArray[Any]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.fft
 
 from nixel.physics.arrays import check_workers
+from nixel.physics.blocks import in_order
+from nixel.physics.threads import linear_algebra_threads
 from nixel.reconstruction.holography.shifts import check_frames
+from nixel.reconstruction.holography.tiles import tile_cuts, tile_for_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,15 +21,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PAD = 16  # pixels around the frame over which it fades into its mean
+_BYTES_A_FRAME, _BYTES_A_FINE = 12, 20  # for each pixel of the camera, in single precision
 _LEAST_SPREAD = 1e-2  # of the smallest eigenvalue of the shifts' phases; 1 is the best
 
 
+@linear_algebra_threads(1)  # of each of the `workers`
 def super_resolve(
     holograms: NDArray[Any],
     shifts: NDArray[np.float64],
     *,
     factor: int = 2,
     damping: float = 1e-2,
+    memory: int | None = None,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.floating[Any]]:
@@ -52,10 +58,14 @@ def super_resolve(
         Relative to the mean power of the equations: details that the pixels pass more weakly than this are
         left out rather than amplified with their noise. A fine pixel's own transfer has a zero at the finest
         detail, so that below 1e-3 what happens at the frame's edge is amplified, too.
+    memory
+        Bytes to work in, the holograms and the result not counted: what does not fit is fused in tiles, each with
+        16 pixels and the largest shift around it, so that it differs from the whole by what happens at an edge. None:
+        at once, with about 12 bytes a frame and 20 a fine pixel, for each pixel of the camera, in single precision.
     workers
         Threads.
     progress
-        Called with (rows of the spectrum done, rows in all).
+        Called with (rows of the spectrum done, rows in all), or of tiles, where there are several.
 
     Returns
     -------
@@ -80,6 +90,41 @@ def super_resolve(
     check_workers(workers)
     _check(frames, shifts, factor, damping)
     mean = float(frames.mean(dtype=np.float64))
+    rows, columns = frames.shape[1:]
+    tile = max(rows, columns)
+    around = _PAD + math.ceil(float(np.abs(shifts).max()))
+    if memory is not None:
+        single = _BYTES_A_FRAME * len(frames) + _BYTES_A_FINE * factor**2
+        needed = single * frames.dtype.itemsize // 4
+        tile = tile_for_memory(memory, needed, (rows, columns), _PAD, around)
+    if tile >= max(rows, columns):
+        return _fuse(frames, mean, shifts, factor, damping, workers, progress)
+    result = np.empty((rows * factor, columns * factor), dtype=frames.dtype)
+    spans = [tile_cuts(n, tile, around) for n in (rows, columns)]
+    total = len(spans[0]) * len(spans[1])
+    for done, ((top, bottom), (left, right)) in enumerate(itertools.product(*spans), start=1):
+        above, before = max(top - around, 0), max(left - around, 0)
+        part = frames[:, above : bottom + around, before : right + around]
+        fused = _fuse(part, mean, shifts, factor, damping, workers, None)
+        result[factor * top : factor * bottom, factor * left : factor * right] = fused[
+            factor * (top - above) : factor * (bottom - above),
+            factor * (left - before) : factor * (right - before),
+        ]
+        if progress is not None:
+            progress(done, total)
+    return result
+
+
+def _fuse(
+    frames: NDArray[Any],
+    mean: float,
+    shifts: NDArray[np.float64],
+    factor: int,
+    damping: float,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> NDArray[np.floating[Any]]:
+    """Fuse frames as a whole."""
     spectra = scipy.fft.fft2(_fade(frames - frames.dtype.type(mean)), axes=(1, 2), workers=workers)
     count, rows, columns = spectra.shape
     along_y, along_x = (_folding(n, factor, shifts[:, axis]) for axis, n in ((0, rows), (1, columns)))
@@ -95,10 +140,9 @@ def super_resolve(
         found = np.linalg.solve(adjoint @ matrix + strength * identity, wanted)
         fine[:, row] = found.reshape(columns, factor, factor).transpose(1, 2, 0)
 
-    with ThreadPoolExecutor(workers) as pool:
-        for done, _ in enumerate(pool.map(solve, range(rows)), start=1):
-            if progress is not None:
-                progress(done, rows)
+    for done, _ in enumerate(in_order(solve, range(rows), workers), start=1):
+        if progress is not None:
+            progress(done, rows)
     spectrum = fine.reshape(factor * rows, factor * columns)
     result = scipy.fft.ifft2(spectrum, overwrite_x=True, workers=workers).real
     inside = slice(factor * _PAD, -factor * _PAD)

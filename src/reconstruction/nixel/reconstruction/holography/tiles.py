@@ -62,7 +62,7 @@ def reconstruct_in_tiles(
         If a tile has no room for 64 pixels between its overlaps.
     """
     rows, columns = holograms.shape[-2:]
-    cuts = [_cuts(length, tile, overlap) for length in (rows, columns)]
+    cuts = [tile_cuts(length, tile, overlap) for length in (rows, columns)]
     total = len(cuts[0]) * len(cuts[1])
     done = 0
     for top, bottom in cuts[0]:
@@ -91,7 +91,9 @@ def reconstruct_in_tiles(
     return out
 
 
-def tile_for_memory(memory: int, bytes_per_pixel: float, shape: tuple[int, int], margin: int) -> int:
+def tile_for_memory(
+    memory: int, bytes_per_pixel: float, shape: tuple[int, int], margin: int, overlap: int
+) -> int:
     """Longest side of a square tile whose reconstruction takes at most so much memory.
 
     Parameters
@@ -104,6 +106,8 @@ def tile_for_memory(memory: int, bytes_per_pixel: float, shape: tuple[int, int],
         Rows and columns of the whole: no tile is larger.
     margin
         Pixels that the grid has around the tile.
+    overlap
+        Pixels around what a tile keeps.
 
     Returns
     -------
@@ -113,15 +117,43 @@ def tile_for_memory(memory: int, bytes_per_pixel: float, shape: tuple[int, int],
     Raises
     ------
     ValueError
-        If the memory is not positive.
+        If the memory is not positive, or too little for the smallest tile.
     """
     if memory <= 0:
         raise ValueError(f"memory: expected a positive number of bytes, found {memory!r}")
-    return min(max(shape), math.isqrt(int(memory / bytes_per_pixel)) - 2 * margin)
+    tile = min(max(shape), math.isqrt(int(memory / bytes_per_pixel)) - 2 * margin)
+    smallest = min(2 * overlap + _SMALLEST_CORE, max(shape))
+    if tile < smallest:
+        needed = math.ceil((smallest + 2 * margin) ** 2 * bytes_per_pixel)
+        raise ValueError(
+            f"memory: expected at least {needed} bytes ({math.ceil(needed / 2**20)} MiB), with {overlap} pixels around "
+            f"a tile, found {memory!r}"
+        )
+    return tile
 
 
-def _cuts(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
-    """Cut a side into equal pieces that fit, with their overlaps, into a tile."""
+def tile_cuts(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
+    """Cut a side into equal pieces that fit, with their overlaps, into a tile.
+
+    Parameters
+    ----------
+    length
+        Of the side, pixels.
+    tile
+        Longest side of a tile with its overlaps, pixels.
+    overlap
+        Pixels around a piece.
+
+    Returns
+    -------
+    list of (int, int)
+        First pixel and the one after the last, of each piece.
+
+    Raises
+    ------
+    ValueError
+        If a tile has no room for 64 pixels between its overlaps.
+    """
     if length <= tile:
         return [(0, length)]
     core = tile - 2 * overlap

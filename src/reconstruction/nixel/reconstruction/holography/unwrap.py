@@ -8,6 +8,7 @@ import numpy as np
 import scipy.fft
 
 from nixel.physics.arrays import check_workers
+from nixel.physics.threads import linear_algebra_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ _MOST_INNER = 50
 _SOFTENING = 0.05  # radians per pixel: below it a disagreement counts squared, above it as it is
 
 
+@linear_algebra_threads(1)  # of each of the `workers`
 def unwrap_phase(
     phase: NDArray[Any],
     weights: NDArray[Any] | None = None,
@@ -51,6 +53,11 @@ def unwrap_phase(
     progress
         Called with (solutions done, solutions in all).
 
+    Notes
+    -----
+    The picture is solved as a whole: a wrong turn in one tile would be a step to the next. It takes about 80 bytes a
+    pixel beside the phase in single precision and 110 in double: 0.6 and 0.9 GiB for 2464 x 3280.
+
     Returns
     -------
     ndarray, (y, x)
@@ -79,43 +86,68 @@ def unwrap_phase(
     check_workers(workers)
     if iterations < 0:
         raise ValueError(f"iterations: expected 0 or more, found {iterations!r}")
-    trust = np.ones(phase.shape) if weights is None else np.asarray(weights, dtype=np.float64)
-    if trust.shape != phase.shape or not np.isfinite(trust).all() or (trust < 0).any() or not trust.any():
-        raise ValueError(
-            f"weights: expected finite values of 0 or more, some positive, of shape {phase.shape}, "
-            f"found shape {trust.shape} or other values"
-        )
-    trust = trust / trust.max()
+    trust = None if weights is None else _check_weights(weights, phase)
 
-    wrapped = phase.astype(np.float64)
-    down, right = (_wrap(np.diff(wrapped, axis=axis)) for axis in (0, 1))
-    # A difference is worth no more than the lesser of its two ends.
-    trust_down = np.minimum(trust[1:], trust[:-1]) ** 2
-    trust_right = np.minimum(trust[:, 1:], trust[:, :-1]) ** 2
+    # In the phase's own precision, as there are many of them; sums and solutions are in double precision.
+    down, right = (_wrap(np.diff(phase, axis=axis)) for axis in (0, 1))
+    trust_down: NDArray[Any] | float = 1.0
+    trust_right: NDArray[Any] | float = 1.0
+    if trust is not None:
+        # A difference is worth no more than the lesser of its two ends.
+        trust_down = np.minimum(trust[1:], trust[:-1]) ** 2
+        trust_right = np.minimum(trust[:, 1:], trust[:, :-1]) ** 2
     solver = _Poisson(phase.shape, workers)
     weight_down, weight_right = trust_down, trust_right
     solution = np.zeros(phase.shape)
     for done in range(iterations + 1):
         if done:
-            off_down = np.abs(np.diff(solution, axis=0) - down)
-            off_right = np.abs(np.diff(solution, axis=1) - right)
-            weight_down = trust_down * (_SOFTENING / (off_down + _SOFTENING))
-            weight_right = trust_right * (_SOFTENING / (off_right + _SOFTENING))
-        solution = solver.solve(down, right, weight_down, weight_right, solution)
+            weight_down = _reweighted(np.diff(solution, axis=0), down, trust_down)
+            weight_right = _reweighted(np.diff(solution, axis=1), right, trust_right)
+        solver.solve(down, right, weight_down, weight_right, solution)
         if progress is not None:
             progress(done + 1, iterations + 1)
+    del down, right, trust_down, trust_right, weight_down, weight_right
 
     # The solution's constant is free: take the one that agrees with the phases modulo a turn.
-    solution += np.angle(np.sum(trust * np.exp(1j * (wrapped - solution))))
-    turns = np.rint((solution - wrapped) / _TURN)
-    result = wrapped + _TURN * turns
+    pointers = np.exp(1j * (phase - solution))
+    solution += np.angle(np.sum(pointers if trust is None else trust * pointers))
+    del pointers
+    solution -= phase
+    result = _TURN * np.rint(solution / _TURN)
+    result += phase
     result -= _TURN * np.ceil((np.median(result) - np.pi) / _TURN)
     return result.astype(phase.dtype)
 
 
-def _wrap(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _check_weights(weights: NDArray[Any], phase: NDArray[Any]) -> NDArray[Any]:
+    """Weights of the phase's dtype, at most 1."""
+    trust = np.asarray(weights, dtype=phase.dtype)
+    if trust.shape != phase.shape or not np.isfinite(trust).all() or (trust < 0).any() or not trust.any():
+        raise ValueError(
+            f"weights: expected finite values of 0 or more, some positive, of shape {phase.shape}, "
+            f"found shape {trust.shape} or other values"
+        )
+    result: NDArray[Any] = trust / trust.max()
+    return result
+
+
+def _wrap(values: NDArray[Any]) -> NDArray[Any]:
     """Bring angles into [-pi, pi]."""
-    return values - _TURN * np.rint(values / _TURN)
+    turns = np.rint(values / values.dtype.type(_TURN))
+    turns *= values.dtype.type(_TURN)
+    turns -= values
+    result: NDArray[Any] = np.negative(turns, out=turns)
+    return result
+
+
+def _reweighted(found: NDArray[Any], given: NDArray[Any], trust: NDArray[Any] | float) -> NDArray[Any]:
+    """Weights that turn squared disagreement into disagreement, in the dtype of what is given."""
+    found -= given
+    np.abs(found, out=found)
+    found += _SOFTENING
+    np.divide(_SOFTENING, found, out=found)
+    found *= trust
+    return found.astype(given.dtype)
 
 
 class _Poisson:
@@ -124,14 +156,15 @@ class _Poisson:
     def __init__(self, shape: tuple[int, int], workers: int) -> None:
         self._workers = workers
         rows, columns = (4 * np.sin(np.pi * np.arange(n) / (2 * n)) ** 2 for n in shape)
-        self._eigenvalues = rows[:, None] + columns[None, :]
-        self._eigenvalues[0, 0] = 1.0
+        self._rows, self._columns = rows, columns
 
     def _unweighted(self, right_side: NDArray[np.float64]) -> NDArray[np.float64]:
         """Solve D^T D x = b with mean 0."""
         spectrum = scipy.fft.dctn(right_side, type=2, workers=self._workers)
-        spectrum /= self._eigenvalues
         spectrum[0, 0] = 0.0
+        for row, eigenvalue in enumerate(self._rows):
+            # The mean is free, and its eigenvalue 0.
+            spectrum[row] /= np.maximum(eigenvalue + self._columns, np.finfo(np.float64).tiny)
         result: NDArray[np.float64] = scipy.fft.idctn(
             spectrum, type=2, workers=self._workers, overwrite_x=True
         )
@@ -139,24 +172,30 @@ class _Poisson:
 
     def solve(
         self,
-        down: NDArray[np.float64],
-        right: NDArray[np.float64],
-        weight_down: NDArray[np.float64],
-        weight_right: NDArray[np.float64],
-        start: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
-        """Minimise the weighted squared disagreement by preconditioned conjugate gradients.
+        down: NDArray[Any],
+        right: NDArray[Any],
+        weight_down: NDArray[Any] | float,
+        weight_right: NDArray[Any] | float,
+        solution: NDArray[np.float64],
+    ) -> None:
+        """Minimise the weighted squared disagreement by preconditioned conjugate gradients, from `solution` on.
 
-        With equal weights the first step is the solution.
+        In place. With equal weights the first step is the solution.
         """
 
         def normal(picture: NDArray[np.float64]) -> NDArray[np.float64]:
-            return _adjoint(weight_down * np.diff(picture, axis=0), weight_right * np.diff(picture, axis=1))
+            result = np.zeros_like(picture)
+            for axis, weight in ((0, weight_down), (1, weight_right)):
+                difference = np.diff(picture, axis=axis)
+                difference *= weight
+                _add_adjoint(result, difference, axis)
+            return result
 
-        wanted = _adjoint(weight_down * down, weight_right * right)
-        solution = start
-        residual = wanted - normal(solution)
-        enough = _TOLERANCE * float(np.linalg.norm(wanted))
+        residual = np.zeros_like(solution)
+        _add_adjoint(residual, weight_down * down, 0)
+        _add_adjoint(residual, weight_right * right, 1)
+        enough = _TOLERANCE * float(np.linalg.norm(residual))
+        residual -= normal(solution)
         direction = np.zeros_like(solution)
         last = 1.0
         for step in range(_MOST_INNER):
@@ -164,20 +203,23 @@ class _Poisson:
                 break
             guess = self._unweighted(residual)
             product = float(np.vdot(residual, guess))
-            direction = guess + (product / last if step else 0.0) * direction
+            direction *= product / last if step else 0.0
+            direction += guess
+            del guess
             last = product
             image = normal(direction)
             length = product / float(np.vdot(direction, image))
-            solution = solution + length * direction
-            residual = residual - length * image
-        return solution
+            image *= length
+            residual -= image
+            np.multiply(direction, length, out=image)
+            solution += image
 
 
-def _adjoint(down: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Adjoint of taking the differences."""
-    result = np.zeros((right.shape[0], down.shape[1]))
-    result[1:] += down
-    result[:-1] -= down
-    result[:, 1:] += right
-    result[:, :-1] -= right
-    return result
+def _add_adjoint(result: NDArray[np.float64], difference: NDArray[Any], axis: int) -> None:
+    """Add the adjoint of taking differences along one axis, in place."""
+    if axis == 0:
+        result[1:] += difference
+        result[:-1] -= difference
+    else:
+        result[:, 1:] += difference
+        result[:, :-1] -= difference

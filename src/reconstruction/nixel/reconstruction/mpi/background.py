@@ -70,14 +70,16 @@ def without_drift(background: Frames) -> Frames:
     Raises
     ------
     ValueError
-        If there are fewer than three frames.
+        If there are fewer than three frames, or a value is not finite.
 
     References
     ----------
     von Neumann et al., Ann. Math. Stat. 12 (1941) 153.
     """
-    if len(background) < 3:
-        raise ValueError(f"background: expected at least three frames, found {len(background)}")
+    if np.ndim(background) < 1 or len(background) < 3:
+        raise ValueError(f"background: expected at least three frames, found shape {np.shape(background)}")
+    if not np.isfinite(background).all():
+        raise ValueError("background: expected finite values, found NaN or infinity")
     root = np.asarray(np.sqrt(2.0), dtype=background.real.dtype)
     return cast("Frames", np.diff(background, axis=0) / root)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nixel.physics.arrays import Array, as_array
+from nixel.physics.threads import linear_algebra_threads
 from nixel.reconstruction.mpi.measured import (
     check_iterations,
     check_relative_lambda,
@@ -13,7 +14,6 @@ from nixel.reconstruction.mpi.measured import (
     finished,
 )
 from nixel.reconstruction.mpi.products import Products, quotient, squared_norms
-from nixel.reconstruction.mpi.threads import linear_algebra_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,27 +82,22 @@ class CGNR:
 
         Parameters
         ----------
-        u : array of complex, shape (rows,) or (rows, frames)
-            Of the matrix' library; NumPy's for a matrix in a file.
-        iterations : int
+        u, iterations, start, progress
+            As for `Kaczmarz.solve`.
         real : bool
             Look for the best real solution, which is not the real part of the best complex one.
         workers : int
-            Threads of the linear algebra. The last bits depend on them.
-        start : array, shape (voxels,) or (voxels, frames), optional
-            Where to begin; by default at zero.
-        progress : callable, optional
-            Called with (iterations done, iterations in all).
+            Threads, which share each product. The last bits depend on how many there are.
 
         Returns
         -------
         array, shape (voxels,) or (voxels, frames)
-            Real if `real`, in the matrix' precision, in the unit of u over that of the matrix.
+            As of `Kaczmarz.solve`.
 
         Raises
         ------
         ValueError
-            If u or start does not fit the matrix or is not finite, iterations is negative or workers below one.
+            As from `Kaczmarz.solve`.
         """
         check_iterations(iterations)
         products, weight = self._products, self.regularisation

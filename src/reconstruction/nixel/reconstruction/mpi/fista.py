@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import TYPE_CHECKING
 
 from nixel.physics.arrays import Array, as_array, namespace
+from nixel.physics.checks import check_non_negative
+from nixel.physics.threads import linear_algebra_threads
 from nixel.reconstruction.mpi.measured import (
     check_constraints,
     check_iterations,
@@ -15,7 +18,6 @@ from nixel.reconstruction.mpi.measured import (
     finished,
 )
 from nixel.reconstruction.mpi.products import Products, inner_products, quotient
-from nixel.reconstruction.mpi.threads import linear_algebra_threads
 from nixel.reconstruction.mpi.total_variation import TotalVariationDenoiser
 
 if TYPE_CHECKING:
@@ -24,6 +26,15 @@ if TYPE_CHECKING:
     from nixel.reconstruction.mpi.rows import RowSource
 
 _TV_STEPS = 20
+
+
+def _check_grid(grid: tuple[int, ...], voxels: int) -> None:
+    try:
+        lengths = tuple(operator.index(length) for length in grid)
+    except TypeError:
+        lengths = ()
+    if min(lengths, default=0) < 1 or math.prod(lengths) != voxels:
+        raise ValueError(f"grid: expected a shape of {voxels} voxels, found {grid!r}")
 
 
 class FISTA:
@@ -80,15 +91,14 @@ class FISTA:
     ) -> None:
         check_relative_lambda(relative_lambda)
         for name, value in (("l1", l1), ("total_variation", total_variation)):
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name}: expected zero or more, found {value!r}")
+            check_non_negative(name, value)
         if total_variation > 0 and grid is None:
             raise ValueError("grid: expected the shape of the voxels' grid for a total variation, found None")
         with linear_algebra_threads(workers):
             self._products = Products(matrix, block, progress=progress)
             voxels = self._products.shape[1]
-            if grid is not None and (min(grid, default=0) < 1 or math.prod(grid) != voxels):
-                raise ValueError(f"grid: expected a shape of {voxels} voxels, found {grid}")
+            if grid is not None:
+                _check_grid(grid, voxels)
             self._grid, self._l1, self._tv = grid, l1, total_variation
             self.regularisation = float(relative_lambda * self._products.energy / voxels)
             self._step = 1.0 / (self._products.largest_eigenvalue() + self.regularisation)
@@ -108,29 +118,23 @@ class FISTA:
 
         Parameters
         ----------
-        u : array of complex, shape (rows,) or (rows, frames)
-            Of the matrix' library; NumPy's for a matrix in a file.
-        iterations : int
+        u, iterations, start, progress
+            As for `Kaczmarz.solve`.
         real, non_negative : bool
             Look among the real, among the non-negative numbers.
         workers : int
-            Threads of the linear algebra. The last bits depend on them.
-        start : array, shape (voxels,) or (voxels, frames), optional
-            Where to begin; by default at zero.
-        progress : callable, optional
-            Called with (iterations done, iterations in all).
+            Threads, which share each product. The last bits depend on how many there are.
 
         Returns
         -------
         array, shape (voxels,) or (voxels, frames)
-            Real if `real`, in the matrix' precision, in the unit of u over that of the matrix.
+            As of `Kaczmarz.solve`.
 
         Raises
         ------
         ValueError
-            If u or start does not fit the matrix or is not finite, iterations is negative, workers is below one,
-            non_negative is asked for without real, or a total variation without real or, together with l1,
-            without non_negative.
+            As from `Kaczmarz.solve`, or if a total variation is asked for without real or, together with l1, without
+            non_negative.
         """
         check_constraints(real, non_negative)
         check_iterations(iterations)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nixel.physics.arrays import Array, as_array, check_workers
+from nixel.physics.threads import linear_algebra_threads
 from nixel.reconstruction.mpi.measured import (
     check_constraints,
     check_iterations,
@@ -14,7 +15,6 @@ from nixel.reconstruction.mpi.measured import (
     finished,
 )
 from nixel.reconstruction.mpi.row_action import RowAction
-from nixel.reconstruction.mpi.threads import linear_algebra_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +91,8 @@ class Kaczmarz:
     ) -> Array:
         """Sweep over all rows `iterations` times.
 
+        The other solvers' `solve` takes and returns the same where it does not say otherwise.
+
         Parameters
         ----------
         u : array of complex, shape (rows,) or (rows, frames)
@@ -100,12 +102,13 @@ class Kaczmarz:
         real, non_negative : bool
             Project on the real, on the non-negative numbers after each sweep.
         workers : int
-            Threads. Several frames in memory are shared out among them; else they share each product, which takes an
-            otherwise idle machine. The last bits depend on them.
+            Threads. In memory, several frames are shared out among them, and of a single frame each has voxels of
+            its own; of a matrix in a file, and of other libraries' arrays, they share each product, which takes an
+            otherwise idle machine. The last bits depend on how many there are, not on the run.
         start : array, shape (voxels,) or (voxels, frames), optional
             Where to begin; by default at zero. The v_k always begin at zero.
         progress : callable, optional
-            Called with (sweeps done, sweeps in all).
+            Called with (sweeps, or other iterations, done, and in all).
 
         Returns
         -------

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nixel.physics.arrays import Array, as_array, is_numpy, namespace
+from nixel.physics.checks import check_non_negative
 
 if TYPE_CHECKING:
     from nixel.reconstruction.mpi.rows import RowSource
@@ -21,6 +21,8 @@ def checked_matrix(matrix: RowSource) -> tuple[tuple[int, int], np.dtype[Any]]:
     ValueError
         If it is not complex and two-dimensional, or empty.
     """
+    if not hasattr(matrix, "dtype"):
+        raise ValueError(f"matrix: expected an array or what reads like one, found {type(matrix).__name__}")
     name = dtype_name(matrix)
     shape = tuple(matrix.shape)
     if len(shape) != 2 or name not in ("complex64", "complex128") or 0 in shape:
@@ -69,8 +71,26 @@ def checked_start(start: Array, voxels: int, frames: int) -> Array:
 
 def check_relative_lambda(value: float) -> None:
     """Refuse a regularisation that is negative or not finite."""
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"relative_lambda: expected zero or more, found {value!r}")
+    check_non_negative("relative_lambda", value)
+
+
+def check_block(value: int | None) -> None:
+    """Refuse a number of rows that is none."""
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1
+    ):
+        raise ValueError(f"block: expected at least one row, found {value!r}")
+
+
+def check_library(name: str, values: Array, example: Array) -> None:
+    """Refuse an array of another library than the matrix'."""
+    if is_numpy(values) and is_numpy(example):
+        return
+    if type(values).__module__ != type(example).__module__:
+        raise ValueError(
+            f"{name}: expected an array of the matrix' library, {type(example).__module__}, found one of "
+            f"{type(values).__module__}"
+        )
 
 
 def check_iterations(value: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nixel.physics.arrays import Array, check_workers, is_numpy
+from nixel.physics.threads import linear_algebra_threads
 from nixel.reconstruction.mpi.measured import (
     check_constraints,
     check_iterations,
@@ -18,7 +19,6 @@ from nixel.reconstruction.mpi.measured import (
 )
 from nixel.reconstruction.mpi.row_action import RowAction
 from nixel.reconstruction.mpi.rows import in_memory
-from nixel.reconstruction.mpi.threads import linear_algebra_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -203,27 +203,20 @@ class MultiPatchKaczmarz:
         Parameters
         ----------
         u : sequence of arrays of complex, one a patch, each of shape (rows,) or (rows, frames)
-        iterations : int
-            Sweeps; zero returns the start.
-        real, non_negative : bool
-            Project on the real, on the non-negative numbers after each sweep over all patches.
-        workers : int
-            Threads, as for `Kaczmarz`.
-        start : array, shape (voxels,) or (voxels, frames), optional
-            Of the scene, where to begin; by default at zero.
+        iterations, real, non_negative, workers, start
+            As for `Kaczmarz.solve`; a sweep is one over all patches, and the voxels are the scene's.
         progress : callable, optional
             Called with (patches swept, patches to sweep in all).
 
         Returns
         -------
         array, shape (voxels,) or (voxels, frames)
-            The scene in C order, real if `real`, in the matrices' precision.
+            The scene in C order, else as of `Kaczmarz.solve`.
 
         Raises
         ------
         ValueError
-            If u or start does not fit or is not finite, iterations is negative, workers is below one, or
-            non_negative is asked for without real.
+            As from `Kaczmarz.solve`, or if there is not one u for each patch.
         """
         check_workers(workers)
         check_constraints(real, non_negative)

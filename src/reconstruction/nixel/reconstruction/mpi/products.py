@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nixel.physics.arrays import Array, is_numpy, like, namespace
-from nixel.reconstruction.mpi.measured import checked_matrix, dtype_name
+from nixel.reconstruction.mpi.measured import check_block, check_library, checked_matrix, dtype_name
 from nixel.reconstruction.mpi.row_action import row_energy
 from nixel.reconstruction.mpi.rows import blocks, in_memory, parts
 
@@ -51,8 +51,7 @@ class Products:
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.shape, self.dtype = checked_matrix(matrix)
-        if block is not None and block < 1:
-            raise ValueError(f"block: expected at least one row, found {block!r}")
+        check_block(block)
         self._matrix = matrix
         self._numpy = not in_memory(matrix) or is_numpy(matrix)
         self._parts = parts(self.shape[0], block or _BLOCK)
@@ -67,6 +66,7 @@ class Products:
 
     def load(self, values: Array) -> Array:
         """Give `values` the library and precision of the matrix."""
+        check_library("u, start", values, self._example)
         xp = namespace(values)
         return xp.astype(values, self._example.dtype)
 

@@ -18,9 +18,10 @@ import numpy as np
 from scipy.linalg import blas, solve_triangular
 
 from nixel.physics.arrays import Array, is_numpy, like, namespace, to_numpy
-from nixel.reconstruction.mpi.measured import checked_matrix
+from nixel.physics.threads import alone, linear_algebra_threads
+from nixel.reconstruction.mpi.column_sweep import ColumnSweep, available
+from nixel.reconstruction.mpi.measured import check_block, check_library, checked_matrix
 from nixel.reconstruction.mpi.rows import blocks, in_memory, parts
-from nixel.reconstruction.mpi.threads import linear_algebra_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 
 # What a block may fill, so that its second reading comes from the caches next to the cores; at least so many
 # rows. Of many frames the arithmetic takes longer than the reading, and larger blocks are faster.
-_BLOCK_BYTES = 5 << 19
+_BLOCK_BYTES = 5 << 18
 _FEWEST = 16
-_LARGER = 4
+_LARGER = 8
 _MANY = 8
 
 
@@ -45,7 +46,7 @@ class RowAction:
     matrix : RowSource of complex, shape (rows, voxels)
         Read once, a block at a time; an array in memory is kept as it is, without a copy where it is C-ordered.
     block : int or None
-        Rows taken together; None: as many as stay in the cache, four times as many for more than eight frames.
+        Rows taken together; None: as many as stay in the cache, eight times as many for more than eight frames.
     progress : callable, optional
         Called with (blocks done, blocks in all).
 
@@ -69,20 +70,27 @@ class RowAction:
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.shape, self.dtype = checked_matrix(matrix)
-        if block is not None and block < 1:
-            raise ValueError(f"block: expected at least one row, found {block!r}")
+        check_block(block)
         rows, voxels = self.shape
         self._small = self._large = block or max(_BLOCK_BYTES // (voxels * self.dtype.itemsize), _FEWEST)
         if block is None:
             self._large *= _LARGER
         self._matrix: RowSource = np.ascontiguousarray(matrix) if _plain(matrix) else matrix
         self._numpy = not in_memory(matrix) or is_numpy(matrix)
+        self._columns = _plain(matrix) and available(self.dtype)
         self._grams: list[NDArray[Any]] = []
+        # conj(A_b A_a^H) of the first small block b of a large one and the small block a before it.
+        self._joints: list[NDArray[Any] | None] = []
+        self._idle: dict[int, ColumnSweep] = {}
         self._inverses: dict[int, list[Array]] = {}
         self.energy = np.empty(rows)
         large = parts(rows, self._large)
+        before: Array | None = None
         for done, (part, values) in enumerate(blocks(self._matrix, large), start=1):
-            self._grams.append(self._gram(values))
+            self._grams.append(self._gram(values, values))
+            if self._columns:
+                self._joints.append(None if before is None else self._gram(values[: self._small], before))
+                before = values[-self._small :]
             self.energy[part] = row_energy(values)
             if not np.isfinite(self.energy[part]).all():
                 raise ValueError("matrix: expected finite values, found NaN or infinity")
@@ -94,15 +102,27 @@ class RowAction:
         """Prepare the steps for lambda = `regularisation`, zero or more."""
         self.regularisation = regularisation
         self._inverses = {size: [] for size in (self._small, self._large)}
-        for start, gram in zip(range(0, self.shape[0], self._large), self._grams, strict=True):
+        self._steps: list[NDArray[Any]] = []
+        self._idle.clear()
+        for number, (start, gram) in enumerate(
+            zip(range(0, self.shape[0], self._large), self._grams, strict=True)
+        ):
             energy = self.energy[start : start + self._large]
             for size, inverses in self._inverses.items():
                 for part in parts(len(gram), size):
                     inverse = _inverse(gram[part, part], energy[part] + regularisation)
-                    inverses.append(like(inverse.astype(self.dtype, order="F"), self._example))
+                    if self._columns and size == self._small:
+                        before = slice(part.start - size, part.start)
+                        cross = gram[part, before] if part.start else self._joints[number]
+                        whole = inverse if cross is None else np.hstack([-inverse @ cross, inverse])
+                        self._steps.append(whole.astype(self.dtype, order="F"))
+                        inverses.append(self._steps[-1][:, -len(inverse) :])
+                    else:
+                        inverses.append(like(inverse.astype(self.dtype, order="F"), self._example))
 
     def load(self, values: Array) -> Array:
         """Conjugate of `values`, shape (any, frames), in the library, precision and order of the sweeps: a copy."""
+        check_library("u, start", values, self._example)
         if self._numpy:
             return np.array(values.conj(), dtype=self.dtype, order="F")
         xp = namespace(values)
@@ -122,9 +142,9 @@ class RowAction:
         y, d, v : arrays, shapes (voxels, frames), (rows, frames), (rows, frames)
             Conjugates of the solution, the measurement and the regularisation's own unknowns, as `load` gives them.
         workers : int
-            Threads. Of a single frame, and of a matrix in a file, they share the products with each block. Several
-            frames are shared out among them: threads that need not wait for each other after every block are fast on
-            a busy machine, too.
+            Threads. Of a single frame in memory each has voxels of its own, and several frames are shared out among
+            them: threads that need not wait for each other at every product are fast on a busy machine, too. Of a
+            matrix in a file, and of other libraries' arrays, they share the products with each block.
 
         Returns
         -------
@@ -136,11 +156,14 @@ class RowAction:
             shares = [
                 slice(part[0], part[-1] + 1) for part in np.array_split(range(frames), min(workers, frames))
             ]
-            with linear_algebra_threads(1), ThreadPoolExecutor(len(shares)) as pool:
+            with linear_algebra_threads(1), ThreadPoolExecutor(len(shares), initializer=alone) as pool:
                 swept = list(
                     pool.map(lambda share: self._sweep(y[:, share], d[:, share], v[:, share]), shares)
                 )
             return y, np.concatenate([after for _, after in swept], axis=1)
+        if self._columns and frames == 1 and workers > 1:
+            with linear_algebra_threads(1):
+                return self._sweep_columns(y, d, v, workers)
         with linear_algebra_threads(workers):
             return self._sweep_one(y, d, v) if self._numpy and frames == 1 else self._sweep(y, d, v)
 
@@ -180,6 +203,14 @@ class RowAction:
             gemv(1, columns, taken, 1, flat, overwrite_y=1)
         return y, v + root * steps[:, None]
 
+    def _sweep_columns(self, y: Array, d: Array, v: Array, workers: int) -> tuple[Array, Array]:
+        root = float(np.sqrt(self.regularisation))
+        # Taken out for the time of the sweep: another thread that sweeps meanwhile makes buffers of its own.
+        sweep = self._idle.pop(workers, None) or ColumnSweep(np.asarray(self._matrix), self._steps, workers)
+        steps = sweep.sweep(y[:, 0], (d - root * v)[:, 0])
+        self._idle[workers] = sweep
+        return y, v + root * steps[:, None]
+
     def project(self, y: Array, real: bool, non_negative: bool) -> Array:
         """Project on the real, on the non-negative numbers; NumPy arrays are changed in place."""
         if not real:
@@ -198,14 +229,14 @@ class RowAction:
         """Undo `load`."""
         return namespace(y).conj(y)
 
-    def _gram(self, rows: Array) -> NDArray[Any]:
-        """conj(A_b A_b^H) of a block."""
+    def _gram(self, rows: Array, others: Array) -> NDArray[Any]:
+        """conj(A_b A_c^H) of two blocks."""
         if self._numpy:
             gemm = blas.cgemm if self.dtype == np.complex64 else blas.zgemm
-            found: NDArray[Any] = gemm(1, rows.T, rows.T, trans_a=2)
+            found: NDArray[Any] = gemm(1, rows.T, others.T, trans_a=2)
             return found
         xp = namespace(rows)
-        return to_numpy(xp.conj(rows) @ rows.T)
+        return to_numpy(xp.conj(rows) @ others.T)
 
 
 def _inverse(gram: NDArray[Any], diagonal: NDArray[np.float64]) -> NDArray[np.complex128]:

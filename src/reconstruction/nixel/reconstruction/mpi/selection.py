@@ -52,7 +52,7 @@ def signal_to_noise(
     Raises
     ------
     ValueError
-        If there is no background frame or position, or the shapes differ.
+        If there is no background frame or position, the shapes differ, or a value is not finite.
 
     References
     ----------
@@ -65,6 +65,10 @@ def signal_to_noise(
         raise ValueError(
             f"background: expected at least one frame of shape {matrix.shape[1:]}, found {background.shape}"
         )
+    for name, values in (("matrix", matrix), ("background", background)):
+        # A channel at a time: the comparison makes no second matrix.
+        if not all(np.isfinite(values[:, channel]).all() for channel in range(values.shape[1])):
+            raise ValueError(f"{name}: expected finite values, found NaN or infinity")
     result = np.empty(matrix.shape[1:])
     for channel in range(matrix.shape[1]):
         result[channel] = _one_channel(matrix[:, channel], background[:, channel])
@@ -196,6 +200,8 @@ def select_frequencies(
         raise ValueError(
             f"frequencies: expected one for each column of snr, {ratio.shape}, found shape {hertz.shape}"
         )
+    if len(band) != 2 or not band[0] < band[1]:
+        raise ValueError(f"band: expected the lower frequency in Hz and then the higher, found {band!r}")
     inside = (hertz >= band[0]) & (hertz <= band[1])
     limits = f"between {band[0]:g} and {band[1]:g} Hz"
     if max_order is not None:

@@ -22,8 +22,23 @@ def spectra(frames: Array) -> Complex:
     -------
     array of complex, shape (..., samples // 2 + 1)
         In the frames' unit and precision: the coefficient of exp(2 pi i k t / T).
+
+    Raises
+    ------
+    ValueError
+        If there are no samples, or a value is not a finite real number.
     """
     frames = np.asarray(frames)
+    if (
+        frames.ndim < 1
+        or frames.shape[-1] == 0
+        or frames.dtype.kind not in "iuf"
+        or not np.isfinite(frames).all()
+    ):
+        raise ValueError(
+            f"frames: expected finite real values of shape (..., samples), found {frames.dtype} of shape "
+            f"{frames.shape}, or NaN or infinity among them"
+        )
     transformed = np.fft.rfft(frames, axis=-1, norm="forward")
     return transformed.astype(np.result_type(frames.dtype, np.complex64), copy=False)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nixel.physics.threads import linear_algebra_threads
 from nixel.reconstruction.mpi.partial_fields import gather, recover
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def velocity_compensated(
     return values, np.where(moving, squared, squared.dtype.type(0))
 
 
+@linear_algebra_threads(1)
 def reconstruct(
     signal: NDArray[Any],
     positions: NDArray[Any],

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import constants
 
 from nixel.physics.mpi.langevin import langevin_curvature, langevin_over_xi
+from nixel.physics.threads import linear_algebra_threads
 from nixel.reconstruction.mpi.partial_fields import Pieces, gather
 from nixel.reconstruction.mpi.xspace import checked_axes, checked_real, velocity_compensated
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _TOGETHER = 1 << 20
 
 
+@linear_algebra_threads(1)
 def equations(
     signal: NDArray[Any],
     positions: NDArray[Any],
