@@ -7,7 +7,7 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 SOURCES = TESTS.parent / "nixel" / "safety"
 LOGIC = SOURCES / "core"
-CORE = ("declared", "model", "kinds", "interlocks", "tick", "rest", "step")
+CORE = ("declared", "model", "kinds", "interlocks", "tick", "rest", "step", "wrong")
 HELD_BY = (
     "test_clock_of_core",
     "test_core",

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -235,6 +236,57 @@ def test_a_daemon_that_ends_writes_what_it_has(bench):
     found = read(bench.newest())
     assert found.header.complete
     assert found.columns["t"][-1] == pytest.approx(0.5)
+
+
+def test_ticks_that_see_the_same_readings_have_rows_of_their_own(bench):
+    bench.energised()
+    readings = {"analog:0": Reading(25.0, bench.now), "digital:0": Reading(None, bench.now)}
+    later = {**readings, "analog:0": Reading(26.0, bench.now + 2 * PERIOD)}
+    began = bench.now
+    for number, seen in enumerate((readings, readings, later, later), 1):
+        bench.recorder.record(bench.state, began + number * PERIOD, number, seen, (), ())
+    bench.ticks += 4
+    bench.trip()
+    bench.log.work()
+    columns = read(bench.newest()).columns
+    rows = slice(-5, -1)
+    ages = [PERIOD, 2 * PERIOD, PERIOD, 2 * PERIOD]
+    assert columns["analog:0"][rows] == [25.0, 25.0, 26.0, 26.0]
+    assert columns["age:analog:0"][rows] == pytest.approx(ages)
+    assert columns["age:digital:0"][rows] == pytest.approx([number * PERIOD for number in range(1, 5)])
+    assert columns["missed"][rows] == [1.0, 2.0, 3.0, 4.0]
+    assert all(math.isnan(value) for name in ("digital:0", "readback:ac") for value in columns[name][rows])
+
+
+@pytest.mark.parametrize("alike", [1, 2, 5, recorder_module.AGAIN + 3])
+def test_ticks_without_news_are_all_there_when_something_happens(bench, alike):
+    bench.energised()
+    readings = {name: Reading(25.0, bench.now) for name in ("analog:0", "digital:0", "readback:ac")}
+    for number in range(1, alike + 1):
+        bench.recorder.record(bench.state, bench.now + number * PERIOD, 3, readings, (), ())
+    bench.ticks += alike
+    bench.trip()
+    bench.log.work()
+    columns = read(bench.newest()).columns
+    rows = slice(-alike - 1, -1)
+    assert columns["t"][rows] == pytest.approx([(n - alike - 1) * PERIOD for n in range(1, alike + 1)])
+    assert columns["age:analog:0"][rows] == pytest.approx([n * PERIOD for n in range(1, alike + 1)])
+    assert columns["analog:0"][rows] == [25.0] * alike
+
+
+def test_what_changes_with_the_same_readings_has_a_row_that_says_so(bench):
+    bench.energised()
+    readings = {name: Reading(25.0, bench.now) for name in ("analog:0", "digital:0", "readback:ac")}
+    off = replace(bench.state, on=frozenset())
+    found = [(bench.state, 3), (bench.state, 3), (off, 3), (off, 3), (off, 4), (bench.state, 4)]
+    for number, (state, missed) in enumerate(found, 1):
+        bench.recorder.record(state, bench.now + number * PERIOD, missed, readings, (), ())
+    bench.ticks += len(found)
+    bench.trip()
+    bench.log.work()
+    columns = read(bench.newest()).columns
+    assert columns["missed"][-7:-1] == [3.0, 3.0, 3.0, 3.0, 4.0, 4.0]
+    assert columns["out:amplifier"][-7:-1] == [1.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
 
 # --- what it costs ---

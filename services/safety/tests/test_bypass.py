@@ -79,7 +79,7 @@ def test_what_is_bypassed_lets_outputs_be_on_and_is_told_until_it_ends(daemon, u
         assert (found.healthy, found.bypassed) == (False, True)
         assert "BYPASSED, so it protects nobody: coil-temperature" in status.what_to_do
         assert "coil-temperature is BYPASSED by " in say(daemon, "explain").stdout
-        assert "BYPASSED   coil-temperature" in say(daemon, "status").stdout
+        assert "BYPASSED     coil-temperature" in say(daemon, "status").stdout
         lease.check()
         done = bypass(daemon, "--end", "coil-temperature")
         assert done.stdout == "coil-temperature is not bypassed any more\n"
@@ -139,7 +139,7 @@ def test_a_stop_by_anyone_ends_every_bypass(daemon):
         (("coil-temperature", "--for", "ten min", "--reason", "x"), "expected a time with its unit"),
         (("coil-temperature", "--for", "10 min"), "say what, for how long and why"),
         (("coil-temperature", "--reason", "x"), "say what, for how long and why"),
-        (("coil-temperature", "--for", "1 s", "--reason", ""), "does not take this reason"),
+        (("coil-temperature", "--for", "1 s", "--reason", ""), "--reason is empty: say why"),
         ((), "say what, for how long and why"),
         (("--end", "coil-temperature"), "'coil-temperature' is not bypassed"),
         (("--end", "coil-temperature", "--for", "1 s"), "--end NAME stands alone"),

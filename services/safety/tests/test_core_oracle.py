@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -330,8 +331,8 @@ def test_a_tick_that_is_repeated_although_its_readings_have_aged_is_found(monkey
     repeat = rest.repeat
 
     def blindly(config, state, inputs, now):
-        found = repeat(config, state, inputs, state.last)
-        return found and (replace(found[0], ticked=now), *found[1:])
+        endless = state.rest and replace(state.rest, until=math.inf)
+        return repeat(config, replace(state, rest=endless), inputs, now)
 
     monkeypatch.setattr(rest, "repeat", blindly)
     explored = explore(ONE, letters_of(ONE), HORIZON, causes="first", until=("rest",), most=20_000)

@@ -72,14 +72,13 @@ def run(tmp_path, instrument_text):
             instrument = replace(instrument, deadlines=deadlines)
         clock, idle = Time(), Idle()
         clock.held_up = held_up
-        loop = Loop(instrument, idle, idle, EventLog(None), Notifier({}), clock, clock.sleep)
 
         def sleep(seconds):
             clock.sleep(seconds)
             if clock.sleeps == ticks:
                 loop.end("enough")
 
-        loop._sleep = sleep
+        loop = Loop(instrument, idle, idle, EventLog(None), Notifier({}), clock, sleep)
         loop.run()
         return idle.snapshots
 

@@ -130,6 +130,19 @@ TABLE = [
         "see that the surveillance unit is connected and powered",
     ),
     (
+        "a device without which much is not read",
+        fault(
+            UNPLUGGED.message,
+            MISSING,
+            PRESSED,
+            UNPLUGGED,
+            dataclasses.replace(MISSING, name="door"),
+            name="surveillance",
+        ),
+        "the unit at /dev/x was lost; emergency stop pressed; nothing fresh is read for coil-temperature, door; ",
+        "see that the surveillance unit is connected and powered, put that right, then run",
+    ),
+    (
         "a proof that failed",
         fault("the relay did NOT drop", WELL, name="proof"),
         "did NOT drop",
@@ -246,6 +259,24 @@ def test_a_proof_that_is_overdue_or_failed_is_told():
     assert "\n" not in explain(status(proofs=(well,)))
 
 
+def test_the_fault_that_a_passed_proof_leaves_is_told_as_such():
+    dropped = fault("amplifier reports that it is off", WELL, name="amplifier readback")
+    passed = dataclasses.replace(
+        NEVER, result="passed", time="2026-01-31T11:59:59.900Z", passed=TIME, took_ms=90.0
+    )
+    said = explain(dataclasses.replace(dropped, proofs=(passed,)))
+    assert said.endswith(
+        "that is what the proof test of amplifier, which it passed, leaves: run `nixel safety reset`."
+    )
+    for other in (
+        dataclasses.replace(passed, time="2026-01-31T11:00:00.000Z"),
+        dataclasses.replace(passed, time="2026-01-31T12:00:00.100Z"),
+        dataclasses.replace(passed, result="inconclusive"),
+        dataclasses.replace(passed, output="mains"),
+    ):
+        assert "if you know why it happened" in explain(dataclasses.replace(dropped, proofs=(other,)))
+
+
 def test_without_a_daemon_nothing_is_claimed_to_be_known():
     said = unreachable(
         SafetyUnavailable("no safety daemon answers at /x (No such file or directory); start it")
@@ -273,7 +304,14 @@ def test_the_table_names_everything_that_matters():
     )
     shown = show(
         status(
-            interlocks=(WELL, dataclasses.replace(HOT, name="bore", bypassed=True), PRESSED),
+            interlocks=(
+                WELL,
+                dataclasses.replace(HOT, name="bore", bypassed=True),
+                PRESSED,
+                STUCK,
+                LATE,
+                dataclasses.replace(MISSING, name="door"),
+            ),
             bypasses=(bypassed,),
             proofs=(proof, NEVER, dataclasses.replace(NEVER, overdue=True)),
             lease=LEASE,
@@ -282,16 +320,19 @@ def test_the_table_names_everything_that_matters():
         )
     ).splitlines()
     assert shown == [
-        "SAFE  (simulated surveillance unit)",
-        "  output     amplifier                off",
-        "  limit      coil-temperature         ok             25 degC",
-        f"  limit      bore                     BYPASSED       61 degC  {HOT.message}",
-        "  boolean    stop                     UNHEALTHY            0  emergency stop pressed",
-        "  BYPASSED   bore                     1 min 30 s left, by anna: phantom",
-        "  lease      a scan, 400 ms left",
-        f"  proof      amplifier                passed {TIME}, 123 of 250 ms, next one due 2027-01-31T12:00:00.000Z",
-        "  proof      amplifier                never  OVERDUE",
-        "  deadlines  3 missed in 9 ticks",
+        "SAFE  (simulated)",
+        "  output       amplifier           off",
+        "  limit        coil-temperature    ok             25 degC",
+        f"  limit        bore                BYPASSED       61 degC  {HOT.message}",
+        "  boolean      stop                UNHEALTHY               emergency stop pressed",
+        "  readback     amplifier readback  UNHEALTHY           on  amplifier reports that it is on",
+        "  device       deadlines           UNHEALTHY               12 ticks within 1 s came late",
+        "  limit        door                UNHEALTHY            -  coil-temperature: no reading from analog:0 yet",
+        "  BYPASSED     bore                1 min 30 s left, by anna: phantom",
+        "  lease        a scan, 400 ms left",
+        f"  proof        amplifier           passed {TIME}, 123 of 250 ms, next one due 2027-01-31T12:00:00.000Z",
+        "  proof        amplifier           never  OVERDUE",
+        "  deadlines    3 missed in 9 ticks",
         "  Arm.",
     ]
 

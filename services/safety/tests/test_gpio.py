@@ -355,3 +355,5 @@ def test_a_thread_that_ends_leaves_everything_off():
     wait_until(lambda: not gpio.alive())
     assert wires.driven == [(18, True), (17, False)]
     assert wires.closed == 1
+    # What it died of is told a moment later, and belongs to this test.
+    wait_until(lambda: all(thread.name != "gpio" for thread in threading.enumerate()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 
 import pytest
@@ -184,13 +185,12 @@ def judged(monkeypatch):
 
 
 @pytest.mark.parametrize("mode", [Mode.FAULT, Mode.ARMED])
-@pytest.mark.parametrize("given", [dict, lambda readings: readings], ids=["copied", "the very same"])
-def test_the_same_readings_are_not_judged_again_and_their_ages_go_on(mode, given, judged):
+def test_the_same_readings_are_not_judged_again_and_their_ages_go_on(mode, judged):
     state, readings, now = at_rest(mode)
     judged.clear()
     beats = [state.beat]
     for number in range(1, 4):
-        state, outputs, events = step(CONFIG, state, Inputs(given(readings)), now + number * PERIOD)
+        state, outputs, events = step(CONFIG, state, Inputs(readings), now + number * PERIOD)
         beats.append(state.beat)
         assert (events, outputs.permitted, outputs.beat) == ((), mode is Mode.ARMED, state.beat)
         snapshot = Snapshot(state, outputs.verdicts, now + number * PERIOD, 1, 0, since=outputs.since)
@@ -207,13 +207,14 @@ def test_the_same_readings_are_not_judged_again_and_their_ages_go_on(mode, given
 @pytest.mark.parametrize(
     "given",
     [
+        lambda readings: Inputs(dict(readings)),
         lambda readings: Inputs({**readings, "digital:0": Reading(False, readings["digital:0"].time)}),
         lambda readings: Inputs({**readings, "digital:0": Reading(True, readings["digital:0"].time)}),
         lambda readings: Inputs({s: r for s, r in readings.items() if s != "readback:ac"}),
         lambda readings: Inputs(readings, (Stop(1, 0, "enough", "somebody"),)),
         lambda readings: Inputs(readings, (), {"server": "gone"}),
     ],
-    ids=["another value", "a new reading", "one that is missing", "a request", "a fault"],
+    ids=["a copy", "another value", "a new reading", "one that is missing", "a request", "a fault"],
 )
 def test_anything_else_is_judged(given, judged):
     state, readings, now = at_rest()
@@ -243,6 +244,23 @@ def test_what_grows_stale_at_rest_latches_in_the_first_tick_beyond_its_age():
     assert "80 ms old" in state.causes[0].text
 
 
+@pytest.mark.parametrize("ages", [(0.1, 0.2), (0.2, 0.1)])
+def test_of_two_interlocks_with_one_source_the_stricter_age_ends_the_rest(ages):
+    guards = tuple(Boolean(f"door {age}", "digital:0", True, age) for age in ages)
+    amplifier = replace(
+        CONFIG.outputs[0], gated_by=tuple(guard.name for guard in guards), readback_within=0.5
+    )
+    made = replace(CONFIG, interlocks=guards, outputs=(amplifier,))
+    readings = {name: Reading(value, 100.0) for name, value in (("digital:0", True), ("readback:ac", False))}
+    state = start(100.0)
+    for now in (100.0, 100.01):
+        state, _, _ = step(made, state, Inputs(readings), now)
+    assert state.rest is not None
+    for late, healthy in ((0.0999, True), (0.1001, False)):
+        _, outputs, _ = step(made, state, Inputs(readings), 100.0 + late)
+        assert all(verdict.healthy for verdict in outputs.verdicts) is healthy
+
+
 def test_readings_that_nobody_has_changed_are_looked_through_only_shortly_before_they_are_stale():
     looked = []
 
@@ -267,6 +285,12 @@ def test_readings_that_nobody_has_changed_are_looked_through_only_shortly_before
         _, outputs, _ = step(CONFIG, state, Inputs(readings), taken + later)
         assert looked
         assert all(verdict.healthy for verdict in outputs.verdicts) == (later < 0.08)
+
+
+def test_an_instrument_that_watches_nothing_finds_the_same_for_ever():
+    nothing = Config(0.01, 0.5, (), ())
+    state, _, _ = step(nothing, start(100.0), Inputs({}), 100.01)
+    assert state.rest.until == math.inf
 
 
 @pytest.mark.parametrize("late", [False, True])

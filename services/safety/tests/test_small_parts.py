@@ -164,6 +164,15 @@ LATCHED = State(Mode.FAULT, (Cause("coil", 0.0, "it was hot"),))
     ("state", "verdicts", "says"),
     [
         (LATCHED, (HOT,), "Put this right, then reset: coil is 61 degC."),
+        (
+            LATCHED,
+            (
+                HOT,
+                Verdict("door", "boolean", False, "no reading", gap=True),
+                Verdict("gpio", "device", False, "lost"),
+            ),
+            "Put this right, then reset: lost; coil is 61 degC; nothing fresh is read for door.",
+        ),
         (LATCHED, (), "Everything is healthy now: reset to go on (the fault was: it was hot)."),
         (State(Mode.SAFE), (), "Nothing is on; arm when the instrument may be energised."),
         (State(Mode.ARMED), (), "Armed with nothing on; the holder of the lease may enable an output."),

@@ -87,9 +87,20 @@ def test_contacts_and_currents_are_asked_every_time_and_the_relay_every_other(pe
             rounds[-1] += frames
             answer_all(link, frames)
     every = b"!GET:DIGITAL*#!GET:ANALOG*#"
-    # How long a round of the unit takes is asked while there is time for it.
-    relay = b"!GET:STATUS*#" if permitted else b"!GET:STATUS*#!GET:CYCLETIME*#"
-    assert rounds == [every, every + relay] * 2
+    assert rounds == [every, every + b"!GET:STATUS*#"] * 2
+
+
+@pytest.mark.parametrize("permitted", [False, True])
+def test_how_long_a_round_of_the_unit_takes_is_asked_once_a_second_while_there_is_time_for_it(permitted):
+    link = polled_link()  # which has asked at 0 s
+    link.demand(Demand(permitted=permitted))
+    asked = []
+    for step in range(1, 350):
+        while frames := link.poll(step * 0.01):
+            answer_all(link, frames)
+            asked += [step * 0.01] * (b"CYCLETIME" in frames)
+    assert len(asked) == (0 if permitted else 3)
+    assert all(1.0 <= asked_at - before < 1.1 for before, asked_at in itertools.pairwise([0.0, *asked]))
 
 
 def test_the_replies_are_there_shortly_before_the_next_tick():
@@ -297,8 +308,6 @@ def test_what_the_unit_switched_off_by_itself_is_forgiven_when_outputs_are_permi
     link = polled_link()  # with FAIL=1
     for now in (0.1, 0.2):
         say_status(link, b"STATUS:AC=0;WD=1;SV=1;FAIL=1#", now)
-        assert link.poll(now) == b"!GET:CYCLETIME*#"
-        link.feed(b"CYCLETIME:250#")
         assert link.poll(now) == b""
     link.demand(Demand(permitted=True))
     assert link.poll(0.2) == b"!RESET:FAIL*#"

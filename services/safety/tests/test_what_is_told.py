@@ -193,7 +193,10 @@ def test_what_cannot_be_is_refused_in_words():
     assert bench.ask(Arm(HOLDER, 1)) == latched
     assert bench.ask(Enable(HOLDER, 1, "light")) == latched
     bench.reset()
-    assert bench.ask(Enable(HOLDER, 1, "light")) == "the state is SAFE and was SAFE; arm, then enable"
+    assert bench.ask(Enable(HOLDER, 1, "light")) == "the state is SAFE; arm, then enable"
+    bench.tick(Arm(HOLDER, 1), Enable(HOLDER, 2, "light"))
+    assert bench.outputs.replies[-1].refused == "the state is ARMED and was SAFE; arm, then enable"
+    bench.tick(Stop(2, 1, "x"))
     bench.tick(Arm(HOLDER, 1))
     bench.tick(Enable(HOLDER, 1, "light"))
     assert bench.ask(Arm(HOLDER, 1)) == "an output is already on"
@@ -211,3 +214,18 @@ def test_a_reset_says_all_that_is_in_its_way():
     assert bench.ask(Reset(HOLDER, 1), analog_0=70.0, digital_0=False) == (
         "cannot reset: coil is 70 degC, at or above its limit of 60 degC; emergency stop pressed"
     )
+
+
+def test_a_device_that_is_lost_comes_before_what_is_not_read_because_of_it():
+    bench = Bench()
+    bench.faults = {"surveillance": "the unit is unplugged"}
+    assert bench.ask(Reset(HOLDER, 1), analog_0="missing", digital_0=False, digital_1="missing") == (
+        "cannot reset: the unit is unplugged; emergency stop pressed; nothing fresh is read for coil, door"
+    )
+    bench.faults = {}
+    coil, door = (
+        f"{name}: no reading from {source} yet"
+        for name, source in (("coil", "analog:0"), ("door", "digital:1"))
+    )
+    refused = bench.ask(Reset(HOLDER, 1), analog_0="missing", digital_1="missing")
+    assert refused == f"cannot reset: {coil}; {door}"

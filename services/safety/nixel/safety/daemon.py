@@ -25,7 +25,7 @@ from nixel.safety.core.model import Event, Inputs, Stop
 from nixel.safety.core.step import start, step
 from nixel.safety.deadlines import Punctuality
 from nixel.safety.notify import Notifier
-from nixel.safety.proof import Prover
+from nixel.safety.proof import IDLE, Prover
 from nixel.safety.proofbook import ProofBook
 from nixel.safety.realtime import lock_memory, prefer_us
 from nixel.safety.records.events import EventLog
@@ -87,10 +87,12 @@ class Loop:
         self._recorder = recorder
         self._clock = clock
         self._sleep = sleep or units.wait
+        self._rest: Callable[[float], bool | None] = sleep or time.sleep
         self._beats = 0
         self._book = ProofBook(None) if book is None else book
         self._prover = Prover(instrument.core, self._book.load())
         self._punctuality = Punctuality(instrument.deadlines)
+        self._told: tuple[frozenset[str], bool, int] | None = None
         self._sinks = {output.name: output.sink for output in instrument.core.outputs}
 
     def end(self, reason: str) -> None:
@@ -124,11 +126,14 @@ class Loop:
         """Wait for a deadline; but what is read meanwhile and forbids what is on does not wait for it.
 
         That tick is one more, and the deadlines stay where they are. It switches off, so there is never another one
-        before the next deadline.
+        before the next deadline. With nothing on there is nothing to be woken for, and the plain wait takes less.
         """
-        while (left := deadline - self._clock()) > 0.0 and self._sleep(left):
+        while (left := deadline - self._clock()) > 0.0 and self._pause(left):
             if self.state.on and self._forbidden():
                 self.tick()
+
+    def _pause(self, seconds: float) -> bool | None:
+        return (self._sleep if self.state.on else self._rest)(seconds)
 
     def _forbidden(self) -> bool:
         """Whether a tick would now find what switches off."""
@@ -151,8 +156,11 @@ class Loop:
         now = self._clock()
         if late := self._punctuality.fault(now):
             faults["deadlines"] = late
-        proof = self._prover.step(self.state, readings, self._server.take_proofs(), now, time.time())
-        inputs = Inputs(readings, requests, {**faults, **proof.faults})
+        asked = self._server.take_proofs()
+        proof = IDLE
+        if asked or self._prover.at_work:
+            proof = self._prover.step(self.state, readings, asked, now, time.time())
+        inputs = Inputs(readings, requests, {**faults, **proof.faults} if proof.faults else faults)
         self.state, outputs, events = step(self.instrument.core, self.state, inputs, now)
         self._command(outputs, withheld=proof.withheld)
         self.ticks += 1
@@ -174,6 +182,10 @@ class Loop:
     def _command(self, outputs: Outputs, *, withheld: bool) -> None:
         # Only here, after the whole tick has been evaluated: the heartbeat is the proof of that.
         self._beats += outputs.permitted and not withheld
+        told = (outputs.on, outputs.permitted, self._beats)
+        if told == self._told:
+            return
+        self._told = told
         on = frozenset(self._sinks[name] for name in outputs.on)
         self._units.command(Command(on, outputs.permitted, self._beats))
 

@@ -57,6 +57,8 @@ class Punctuality:
         str
             A sentence; empty if not.
         """
+        if not self._of_late:
+            return ""
         window, limit = self._allowed.window, self._allowed.limit
         while self._of_late and now - self._of_late[0][0] > window:
             self._of_late.popleft()

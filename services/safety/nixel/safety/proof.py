@@ -7,10 +7,11 @@ It is the one time when the daemon does on purpose what a dead daemon would do. 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from nixel.safety.core.frozen import dataclass
 from nixel.safety.core.model import Event, Reply, Request
 
 if TYPE_CHECKING:
@@ -96,6 +97,11 @@ class Prover:
         self._dropped = ""  # an output whose relay has dropped while the safety logic still commands it on
         self._since = -math.inf
 
+    @property
+    def at_work(self) -> bool:
+        """Whether `step` has anything to do although nobody asks for a proof."""
+        return self._running is not None or self._dropped != ""
+
     def step(
         self,
         state: State,
@@ -124,12 +130,12 @@ class Prover:
         """
         if self._dropped not in state.on:
             self._dropped = ""
-        if not asked and self._running is None and not self._dropped:
-            return _IDLE
+        if not asked and not self.at_work:
+            return IDLE
         events: list[Event] = []
         faults: dict[str, str] = {}
         # A relay that has dropped must not be picked up again by the next beat.
-        withheld = self._running is not None or self._dropped != ""
+        withheld = self.at_work
         if self._running is not None:
             fault = self._look(self._running, state, readings, now, events)
             if fault:
@@ -236,4 +242,4 @@ class Prover:
         return proof
 
 
-_IDLE = Turn(withheld=False, faults={})
+IDLE = Turn(withheld=False, faults={})

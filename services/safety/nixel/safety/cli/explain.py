@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nixel.safety.client.answers import Bypassed, Interlock, Proof, Status
+    from nixel.safety.client.answers import Bypassed, Cause, Interlock, Proof, Status
 
 _RESET = "run `nixel safety reset`"
 # What helps where the daemon's own message tells what is wrong, but not where to look.
@@ -18,6 +19,7 @@ _FOR_NAME = {
     "server": "restart the daemon (`systemctl restart nixel-safety`)",
     "proof": "have the relay repaired",
 }
+_PROOF = timedelta(seconds=1)  # that a proof may take beyond what is allowed to the relay
 _FOR_KIND = {
     "readback": "check that output's relay and its wiring",
     "on-time": "let it rest",
@@ -115,16 +117,45 @@ def _fault(status: Status, off: list[str]) -> str:
     )
     why = f"{_are(off)} off because {cause}"
     if not bad:
+        proof = next((proof for proof in status.proofs if _proven_by(proof, first)), None)
+        if proof is not None:
+            return f"{why}; that is what the proof test of {proof.output}, which it passed, leaves: {_RESET}."
         before = _FOR_NAME.get(first.name) if first is not None else None
         if first is not None and first.name == "start":
             return f"{why}; everything is healthy, so {_RESET}."
         look = f"{before} first, then" if before is not None else "if you know why it happened,"
         return f"{why}; everything is healthy again: {look} {_RESET}."
-    still = [interlock.message for interlock in bad]
+    still, bad = _wrong(bad)
     advice = list(dict.fromkeys(_advice(interlock) for interlock in bad))
     if first is not None and still == [first.message]:
         return f"{why}, and it is still so; {', '.join(advice)}, then {_RESET}."
     return f"{why}, and this is not right now: {'; '.join(still)}; {', '.join(advice)}, then {_RESET}."
+
+
+def _wrong(bad: list[Interlock]) -> tuple[list[str], list[Interlock]]:
+    """Say what is wrong, and which of it to look at: a device before those that it leaves without a reading."""
+    devices = [interlock for interlock in bad if interlock.kind == "device"]
+    unread = [interlock for interlock in bad if interlock.kind != "device" and interlock.value is None]
+    if not devices or not unread:
+        return [interlock.message for interlock in bad], bad
+    first = devices + [
+        interlock for interlock in bad if interlock.kind != "device" and interlock.value is not None
+    ]
+    names = ", ".join(interlock.name for interlock in unread)
+    return [*(interlock.message for interlock in first), f"nothing fresh is read for {names}"], first
+
+
+def _proven_by(proof: Proof, first: Cause | None) -> bool:
+    """Whether the fault is the one that a proof has just brought about."""
+    if (
+        first is None
+        or first.name != f"{proof.output} readback"
+        or proof.result != "passed"
+        or not proof.time
+    ):
+        return False
+    after = datetime.fromisoformat(first.time) - datetime.fromisoformat(proof.time)
+    return timedelta() <= after <= timedelta(milliseconds=proof.allowed_ms) + _PROOF
 
 
 def _armed(status: Status, off: list[str]) -> str:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ from nixel.safety.client import DEFAULT_SOCKET, SafetyClient, SafetyError, Safet
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_REPORTED = 1.0  # s, the longest that an output may take to report that it is off
+
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line.
@@ -30,7 +33,9 @@ def parser() -> argparse.ArgumentParser:
         Of nixel-safety.
     """
     made = argparse.ArgumentParser(
-        prog="nixel-safety", description="Look at the safety daemon and command it."
+        prog="nixel-safety",
+        description="Look at the safety daemon and command it.",
+        epilog="`nixel safety plot` draws a recording of the black box; it comes with the imaging service.",
     )
     made.add_argument(
         "--socket",
@@ -133,7 +138,7 @@ def _talk(client: SafetyClient, arguments: argparse.Namespace) -> None:
             print(explain(client.status()))
         case "stop":
             client.stop(arguments.reason)
-            print("stopped: everything is off")
+            print(_stopped(client))
         case "arm":
             client.arm()
             print("armed")
@@ -142,6 +147,31 @@ def _talk(client: SafetyClient, arguments: argparse.Namespace) -> None:
             print("no fault is latched")
         case "bypass":
             _bypass(client, arguments)
+
+
+def _stopped(client: SafetyClient) -> str:
+    """Wait until every output reports that it is off, and say so.
+
+    Raises
+    ------
+    SafetyError
+        If one does not.
+    """
+    deadline = time.monotonic() + _REPORTED
+    while True:
+        reports = [found for found in client.status().interlocks if found.kind == "readback"]
+        if all(report.healthy and report.value is False for report in reports):
+            return "stopped: everything is off"
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(0.02)
+    doubtful = [
+        report.message or f"{report.name} still says that it is on"
+        for report in reports
+        if not report.healthy or report.value is not False
+    ]
+    msg = f"STOPPED, BUT NOT CONFIRMED: {'; '.join(doubtful)}. If something must go off now, press the emergency stop."
+    raise SafetyError(msg)
 
 
 def _bypass(client: SafetyClient, arguments: argparse.Namespace) -> None:
@@ -155,6 +185,9 @@ def _bypass(client: SafetyClient, arguments: argparse.Namespace) -> None:
         return
     if name is None or written is None or reason is None:
         msg = 'say what, for how long and why: bypass NAME --for "10 min" --reason TEXT'
+        raise SafetyError(msg)
+    if not reason.strip():
+        msg = "--reason is empty: say why, for whoever reads the record"
         raise SafetyError(msg)
     client.bypass(name, _seconds(written), reason)
     print(f"{name} is BYPASSED for {written}: it protects nobody until then, or until the next stop or fault")

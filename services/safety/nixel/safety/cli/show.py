@@ -23,23 +23,30 @@ def show(status: Status) -> str:
     str
         Several lines.
     """
-    lines = [status.state + ("  (simulated surveillance unit)" if status.simulated else "")]
-    lines += [f"  output     {name:24} {'ON' if on else 'off'}" for name, on in status.outputs.items()]
+    named = [*status.outputs, *(interlock.name for interlock in status.interlocks)]
+    width = max((len(name) for name in named), default=0)
+    rows = [("output", f"{name:{width}}  {'ON' if on else 'off'}") for name, on in status.outputs.items()]
     for interlock in status.interlocks:
-        value = _value(interlock.value, interlock.unit)
+        value = _value(interlock)
         warning = f"  {interlock.message}" if interlock.message else ""
-        lines.append(
-            f"  {interlock.kind:10} {interlock.name:24} {_verdict(interlock):10}{value:>12}{warning}"
-        )
+        told = f"{interlock.name:{width}}  {_verdict(interlock):10}{value:>12}{warning}"
+        rows.append((interlock.kind, told.rstrip()))
     for bypassed in status.bypasses:
         left = duration(max(0.0, bypassed.remaining_s))
-        lines.append(f"  BYPASSED   {bypassed.interlock:24} {left} left, by {bypassed.by}: {bypassed.reason}")
+        told = f"{bypassed.interlock:{width}}  {left} left, by {bypassed.by}: {bypassed.reason}"
+        rows.append(("BYPASSED", told))
     if status.lease is not None:
-        lines.append(f"  lease      {status.lease.holder}, {status.lease.remaining_s * 1e3:.0f} ms left")
-    lines += [f"  cause      {cause.time}  {cause.message}" for cause in status.causes]
-    lines += [_proof(proof) for proof in status.proofs if proof.result != "never" or proof.overdue]
+        rows.append(("lease", f"{status.lease.holder}, {status.lease.remaining_s * 1e3:.0f} ms left"))
+    rows += [("cause", f"{cause.time}  {cause.message}") for cause in status.causes]
+    rows += [
+        ("proof", f"{proof.output:{width}}  {_proof(proof)}")
+        for proof in status.proofs
+        if proof.result != "never" or proof.overdue
+    ]
     if status.missed_deadlines:
-        lines.append(f"  deadlines  {status.missed_deadlines} missed in {status.ticks} ticks")
+        rows.append(("deadlines", f"{status.missed_deadlines} missed in {status.ticks} ticks"))
+    lines = [status.state + ("  (simulated)" if status.simulated else "")]
+    lines += [f"  {what:11}  {told}" for what, told in rows]
     lines.append(f"  {status.what_to_do}")
     return "\n".join(lines)
 
@@ -87,12 +94,14 @@ def _proof(proof: Proof) -> str:
     said = f"{proof.result} {proof.time or ''}".rstrip()
     took = f", {proof.took_ms:.0f} of {proof.allowed_ms:.0f} ms" if proof.took_ms is not None else ""
     due = f", next one due {proof.due}" if proof.due else ""
-    return f"  proof      {proof.output:24} {said}{took}{due}{'  OVERDUE' if proof.overdue else ''}"
+    return f"{said}{took}{due}{'  OVERDUE' if proof.overdue else ''}"
 
 
-def _value(value: float | bool | None, unit: str | None) -> str:
+def _value(interlock: Interlock) -> str:
+    value, unit = interlock.value, interlock.unit
     if value is None:
-        return "-"
+        return "" if interlock.kind == "device" else "-"
     if isinstance(value, bool):
-        return str(int(value))
+        # Which level of a contact is the healthy one is the configuration's; the word beside it tells.
+        return ("on" if value else "off") if interlock.kind == "readback" else ""
     return f"{value:.4g} {unit}" if unit else f"{value:.4g}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nixel.safety.config import interlocks as interlock_config
@@ -13,6 +12,7 @@ from nixel.safety.config.quantities import DATES, FREQUENCY, TIME
 from nixel.safety.config.tables import ConfigError, Table, read
 from nixel.safety.config.wiring import CPU_TEMPERATURE, Wiring
 from nixel.safety.core.declared import Deadlines
+from nixel.safety.core.frozen import dataclass
 from nixel.safety.core.model import Config
 
 if TYPE_CHECKING:
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from nixel.safety.config.units import GpioChip, SurveillanceUnit
 
 __all__ = ["ConfigError", "Deadlines", "Instrument", "load", "parse"]
+
+KEYS = (
+    *("rate", "lease", "operator_group", "deadlines", "surveillance", "gpio"),
+    *("proof_interval", "interlocks", "outputs"),
+)
+DEADLINES_KEYS = ("limit", "window")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +117,7 @@ def parse(document: Mapping[str, Any], file: Path, catalogue: ratings.Catalogue 
         As `load` does.
     """
     safety = Table(file, "", dict(document)).table("safety")
-    safety.only(
-        (
-            *("rate", "lease", "operator_group", "deadlines", "surveillance", "gpio"),
-            *("proof_interval", "interlocks", "outputs"),
-        )
-    )
+    safety.only(KEYS)
     period = 1.0 / safety.quantity("rate", FREQUENCY, "100 Hz", low=10.0, high=1000.0)
     lease = safety.quantity("lease", TIME, "500 ms", low=3 * period, high=10.0)
     wiring = _wiring(safety)
@@ -151,7 +152,7 @@ def _deadlines(safety: Table, period: float) -> Deadlines:
         table = Table(safety.file, safety.key("deadlines"), {})
     else:
         table = safety.table("deadlines")
-    table.only(("limit", "window"))
+    table.only(DEADLINES_KEYS)
     window = table.quantity("window", TIME, "1 s", 10 * period, 10.0) if table.has("window") else 1.0
     # A loop that is late half of the time is not a control loop, whatever the file says.
     most = max(1, int(window / period / 2))

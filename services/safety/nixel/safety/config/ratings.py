@@ -7,12 +7,12 @@ instrument file says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nixel.safety.config.quantities import LEVELS, UNITS
 from nixel.safety.config.tables import Table, read
+from nixel.safety.core.frozen import dataclass
 from nixel.safety.core.model import Direction
 
 if TYPE_CHECKING:

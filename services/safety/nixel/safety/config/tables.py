@@ -230,7 +230,14 @@ class Table:
         number *= units[unit]
         if not low <= number <= high or not math.isfinite(number):
             base = next(unit for unit, factor in units.items() if factor == 1.0)
-            raise self.wrong(key, f"a value from {low:g} to {high:g} {base}", found)
+            allowed = f"a value from {low:g} to {high:g} {base}"
+            if high == math.inf:
+                allowed = (
+                    f"a finite value of at least {low:g} {base}"
+                    if low > -math.inf
+                    else f"a finite value in {base}"
+                )
+            raise self.wrong(key, allowed, found)
         return number
 
 

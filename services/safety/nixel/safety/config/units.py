@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from nixel.safety.core.frozen import dataclass
 
 if TYPE_CHECKING:
     from nixel.safety.config.tables import Table
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
 SERIAL_SURVEILLANCE = "serial-surveillance"
 GPIO = "gpio"
 VIRTUAL_GPIO = "virtual-gpio"
+
+SURVEILLANCE_KEYS = ("adapter", "path", "simulated")
+GPIO_KEYS = ("adapter", "chip", "path", "simulated", "inputs", "outputs", "charge_pump")
+INPUT_KEYS = ("pull", "active")
+OUTPUT_KEYS = ("active", "readback")
 
 _LINE = re.compile(r"0|[1-9][0-9]{0,2}")
 _CHIP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -98,7 +104,7 @@ def surveillance(table: Table) -> SurveillanceUnit:
     ConfigError
         If it is not exactly as described.
     """
-    table.only(("adapter", "path", "simulated"))
+    table.only(SURVEILLANCE_KEYS)
     table.choice("adapter", (SERIAL_SURVEILLANCE,))
     return SurveillanceUnit(table.text("path"), table.boolean("simulated", default=False))
 
@@ -112,8 +118,8 @@ def gpio(table: Table) -> GpioChip:
         If it is not exactly as described, or uses a line twice.
     """
     virtual = table.choice("adapter", (GPIO, VIRTUAL_GPIO)) == VIRTUAL_GPIO
-    place = "path" if virtual else "chip"
-    table.only(("adapter", place, "simulated", "inputs", "outputs", "charge_pump"))
+    foreign = "chip" if virtual else "path"
+    table.only(tuple(key for key in GPIO_KEYS if key != foreign))
     chip = None if virtual else _chip(table)
     path = table.text("path") if virtual else ""
     if table.boolean("simulated", default=False) is not virtual:
@@ -144,7 +150,7 @@ def _line(table: Table) -> int:
 
 
 def _input(table: Table) -> GpioInput:
-    table.only(("pull", "active"))
+    table.only(INPUT_KEYS)
     line = _line(table)
     # No default for either: they decide whether a broken wire reads as danger.
     pull = Pull(table.choice("pull", tuple(Pull)))
@@ -152,7 +158,7 @@ def _input(table: Table) -> GpioInput:
 
 
 def _output(table: Table) -> GpioOutput:
-    table.only(("active", "readback"))
+    table.only(OUTPUT_KEYS)
     line = _line(table)
     active_high = table.choice("active", ("high", "low")) == "high"
     return GpioOutput(line, active_high, table.integer("readback", 0, 999))

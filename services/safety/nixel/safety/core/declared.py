@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from nixel.safety.core.frozen import dataclass
 
 LONGEST_TRIP_DELAY = 0.05
 # The longest silence of a sensor, a contact or a heartbeat that may pass for a sign of life.
@@ -353,6 +355,8 @@ class Config:
     # For each output the outputs that it needs and those that need it, itself included, at any remove.
     needs: dict[str, frozenset[str]] = field(init=False, repr=False, compare=False)
     needed_by: dict[str, frozenset[str]] = field(init=False, repr=False, compare=False)
+    # How old the reading of each source may be at most, whoever looks at it [s].
+    longest: dict[str, float] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _positive("period", self.period, LONGEST_PERIOD)
@@ -376,6 +380,11 @@ class Config:
         object.__setattr__(self, "needs", needs)
         needed_by = {name: frozenset(other for other in needs if name in needs[other]) for name in needs}
         object.__setattr__(self, "needed_by", needed_by)
+        longest = {f"readback:{output.sink}": output.readback_within for output in self.outputs}
+        for interlock in self.interlocks:
+            for source in interlock.sources:
+                longest[source] = min(longest.get(source, interlock.max_age), interlock.max_age)
+        object.__setattr__(self, "longest", longest)
 
 
 def _from_zero(key: str, value: float, most: float = sys.float_info.max) -> None:

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from nixel.safety.core.kinds import Finding
     from nixel.safety.core.model import Config, Inputs, Interlock, Output, Reading, State
 
+_CONTACTS = (Boolean, TwoContacts)
+# What most interlocks remember; made once, for making it takes its time.
+_PLAIN = {
+    (healthy, warning): Memory(healthy, warning) for healthy in (False, True) for warning in (False, True)
+}
+
 
 def assess(
     config: Config, state: State, inputs: Inputs, now: float
@@ -103,21 +109,22 @@ def judge(
     name, kind, unit = interlock.name, kinds.word(interlock), kinds.unit(interlock)
     taken: list[Reading] = []
     gaps: list[str] = []
-    for source in interlock.sources:
+    sources = interlock.sources
+    for source in sources:
         reading = readings.get(source)
         gap = _gap(source, reading, interlock.max_age, now)
         if reading is not None:
             taken.append(reading)
         if gap:
             gaps.append(gap)
-    complete = len(taken) == len(interlock.sources)
-    age = max(now - reading.time for reading in taken) if complete else None
+    complete = len(taken) == len(sources)
+    age = max([now - reading.time for reading in taken]) if complete else None
     if gaps:
         text = f"{name}: {'; '.join(gaps)}"
         early = not complete
         return Verdict(name, kind, False, text, unit=unit, age=age, gap=True, early=early), _forget(before)
-    contact = isinstance(interlock, Boolean | TwoContacts)
-    for source, reading in zip(interlock.sources, taken, strict=True):
+    contact = isinstance(interlock, _CONTACTS)
+    for source, reading in zip(sources, taken, strict=True):
         if contact and not _is_bool(reading.value):
             text = f"{name}: {source} gives no state, expected 0 or 1"
         elif not contact and not _makes_sense(interlock, reading.value):
@@ -125,7 +132,11 @@ def judge(
         else:
             continue
         return Verdict(name, kind, False, text, value=reading.value, unit=unit, age=age), _forget(before)
-    return _settle(interlock, before, kinds.look(interlock, before, tuple(taken), now), age, now)
+    finding = kinds.look(interlock, before, taken, now)
+    healthy, warning, message, memory = _settle(interlock, before, finding, now)
+    return Verdict(
+        name, kind, healthy, message, warning, finding.value, unit, age, False, finding.early
+    ), memory
 
 
 def _forget(before: Memory) -> Memory:
@@ -134,28 +145,30 @@ def _forget(before: Memory) -> Memory:
 
 
 def _settle(
-    interlock: Interlock, before: Memory, finding: Finding, age: float | None, now: float
-) -> tuple[Verdict, Memory]:
+    interlock: Interlock, before: Memory, finding: Finding, now: float
+) -> tuple[bool, bool, str, Memory]:
     """Apply the delays: of tripping, up to its bound, and of clearing.
 
     The delay of tripping counts from when it was first beyond, and anew only after it has been well for as long, so
     that chatter cannot put it off.
     """
-    healthy, warning, message, memory = finding.well, finding.warning, finding.message, finding.memory
-    if finding.well and before.healthy and before.beyond is not None:
+    healthy, message, _, memory, warning, fault, _ = finding
+    if healthy and before.healthy and before.beyond is not None:
         since = now if before.well is None else before.well
         if now - since < interlock.trips_after:
             memory = replace(memory, beyond=before.beyond, well=since)
-    elif finding.well and not before.healthy:
+    elif healthy and not before.healthy:
         since = now if before.well is None else before.well
         if now - since < interlock.clears_after:
             healthy, warning, memory = False, False, replace(memory, well=since)
             wanted = f"{interlock.clears_after * 1e3:.0f} ms on end"
             message = f"{interlock.name} has tripped and has not been well for {wanted} since"
-    elif not finding.well and before.healthy and not finding.fault:
+    elif not healthy and before.healthy and not fault:
         since = now if before.beyond is None else before.beyond
         if now - since < interlock.trips_after:
             healthy, warning, memory = True, True, replace(memory, beyond=since)
+    if memory is kinds.NOTHING:
+        return healthy, warning, message, _PLAIN[healthy, warning]
     # Spelt out, because `replace` takes several times as long and this is done for each interlock in each tick.
     memory = Memory(
         healthy,
@@ -168,10 +181,7 @@ def _settle(
         memory.apart,
         memory.stuck,
     )
-    kind, unit = kinds.word(interlock), kinds.unit(interlock)
-    shown = finding.value
-    verdict = Verdict(interlock.name, kind, healthy, message, warning, shown, unit, age, early=finding.early)
-    return verdict, memory
+    return healthy, warning, message, memory
 
 
 def judge_readback(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nixel.safety.core.model import (
     Boolean,
@@ -18,6 +17,8 @@ from nixel.safety.core.model import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nixel.safety.core.model import Interlock, Reading
 
 # A rate looks at its window through so many samples: it sees every change that lasts a window and an eighth.
@@ -37,8 +38,10 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+_MEASURED = (Limit, TwoSensors)  # a tuple, because a union would be made anew each time
+
+
+class Finding(NamedTuple):
     """What the readings of one tick say.
 
     Attributes
@@ -99,10 +102,10 @@ def unit(interlock: Interlock) -> str | None:
     """
     if isinstance(interlock, Rate):
         return f"{interlock.unit}/s"
-    return interlock.unit if isinstance(interlock, Limit | TwoSensors) else None
+    return interlock.unit if isinstance(interlock, _MEASURED) else None
 
 
-def look(interlock: Interlock, before: Memory, readings: tuple[Reading, ...], now: float) -> Finding:
+def look(interlock: Interlock, before: Memory, readings: Sequence[Reading], now: float) -> Finding:
     """Judge readings that are fresh and make sense.
 
     Parameters
@@ -127,14 +130,16 @@ def look(interlock: Interlock, before: Memory, readings: tuple[Reading, ...], no
         return _contact(interlock, readings[0])
     if isinstance(interlock, Heartbeat):
         return _heartbeat(interlock, before, readings[0], now)
-    values = [float(reading.value or 0.0) for reading in readings]
+    reading = readings[0]
+    value = float(reading.value or 0.0)
     if isinstance(interlock, TwoSensors):
-        return _sensors(interlock, before, values[0] - values[1], now)
+        return _sensors(interlock, before, value - float(readings[1].value or 0.0), now)
     if isinstance(interlock, Limit):
-        return _unfrozen(
-            interlock, before, readings[0], _level(interlock, before, judged(interlock, values[0]))
-        )
-    return _unfrozen(interlock, before, readings[0], _rate(interlock, before, values[0], readings[0].time))
+        finding = _level(interlock, before, judged(interlock, value))
+    else:
+        finding = _rate(interlock, before, value, reading.time)
+    longest = interlock.frozen_after
+    return finding if longest is None else _unfrozen(interlock, before, reading, finding, longest)
 
 
 def judged(interlock: Limit, value: float) -> float:
@@ -166,22 +171,24 @@ def _contact(interlock: Boolean, reading: Reading) -> Finding:
 
 def _level(interlock: Limit, before: Memory, value: float) -> Finding:
     sign = 1.0 if interlock.direction is Direction.ABOVE else -1.0
-    side = f"or {interlock.direction}"
-    found = f"{interlock.name} is {value:g} {interlock.unit}"
     trip = sign * interlock.trip - (0.0 if before.healthy else interlock.hysteresis)
     if sign * value >= sign * interlock.trip:
-        text = f"{found}, at {side} its limit of {interlock.trip:g} {interlock.unit}"
+        text = f"{_at(interlock, value)} its limit of {interlock.trip:g} {interlock.unit}"
         return Finding(False, _because(interlock.message, text), value, NOTHING)
     if sign * value >= trip:
         back = f"{interlock.hysteresis:g} {interlock.unit} within its limit of {interlock.trip:g}"
-        text = f"{found}, not yet {back} {interlock.unit} again"
+        text = f"{interlock.name} is {value:g} {interlock.unit}, not yet {back} {interlock.unit} again"
         return Finding(False, _because(interlock.message, text), value, NOTHING)
     if interlock.warn is not None:
         warn = sign * interlock.warn - (interlock.hysteresis if before.warning else 0.0)
         if sign * value >= warn:
-            text = f"{found}, at {side} its warning level of {interlock.warn:g} {interlock.unit}"
+            text = f"{_at(interlock, value)} its warning level of {interlock.warn:g} {interlock.unit}"
             return Finding(True, text, value, NOTHING, warning=True)
     return Finding(True, "", value, NOTHING)
+
+
+def _at(interlock: Limit, value: float) -> str:
+    return f"{interlock.name} is {value:g} {interlock.unit}, at or {interlock.direction}"
 
 
 def _rate(interlock: Rate, before: Memory, value: float, time: float) -> Finding:
@@ -210,11 +217,10 @@ def _rate(interlock: Rate, before: Memory, value: float, time: float) -> Finding
     return Finding(True, "", speed, memory)
 
 
-def _unfrozen(interlock: Limit | Rate, before: Memory, reading: Reading, finding: Finding) -> Finding:
+def _unfrozen(
+    interlock: Limit | Rate, before: Memory, reading: Reading, finding: Finding, longest: float
+) -> Finding:
     """Find a sensor at fault whose reading has not changed at all for too long."""
-    longest = interlock.frozen_after
-    if longest is None:
-        return finding
     changed = before.changed
     if changed is None or reading.value != before.value:
         changed = reading.time

@@ -7,7 +7,7 @@ is the number of its connection. What an instrument declares stands in `declared
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from nixel.safety.core.declared import Rate as Rate
 from nixel.safety.core.declared import Sense as Sense
 from nixel.safety.core.declared import TwoContacts as TwoContacts
 from nixel.safety.core.declared import TwoSensors as TwoSensors
+from nixel.safety.core.frozen import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -243,10 +244,6 @@ class Rest:
     ----------
     config
         The instrument's, by its identity.
-    watched
-        Each source with its reading, and how old that may be.
-    beats
-        When each heartbeat last changed, and how long it may stand still.
     verdicts
         What was found.
     judged
@@ -258,8 +255,6 @@ class Rest:
     """
 
     config: object
-    watched: tuple[tuple[str, Reading, float], ...]
-    beats: tuple[tuple[float, float], ...]
     verdicts: tuple[Verdict, ...]
     judged: float
     readings: object

@@ -40,6 +40,7 @@ from nixel.safety.core.model import (
     Stop,
 )
 from nixel.safety.core.tick import PERMITTED, Tick
+from nixel.safety.core.wrong import wrong
 
 if TYPE_CHECKING:
     from nixel.safety.core.model import AnyRequest, Config, Inputs
@@ -214,7 +215,8 @@ class _Asked(Tick):
         if self.state.mode is Mode.FAULT:
             return self.latched()
         if self.state.mode not in PERMITTED or self.began not in PERMITTED:
-            return f"the state is {self.state.mode} and was {self.began}; arm, then enable"
+            was = f" and was {self.began}" if self.began is not self.state.mode else ""
+            return f"the state is {self.state.mode}{was}; arm, then enable"
         if lease is None or lease.client != client:
             return self.not_the_holder()
         spent = [
@@ -237,7 +239,7 @@ class _Asked(Tick):
     def reset(self) -> str | None:
         """FAULT to SAFE, if everything is healthy; never further."""
         if self.state.mode is Mode.FAULT:
-            unhealthy = [verdict.message for verdict in self.verdicts if not verdict.permits]
+            unhealthy = wrong(self.verdicts)
             if unhealthy:
                 return f"cannot reset: {'; '.join(unhealthy)}"
             self.go(Mode.SAFE, "the fault was reset")

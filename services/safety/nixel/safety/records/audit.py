@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from nixel.safety.core.frozen import dataclass
 from nixel.safety.records.chain import Break, Verdict, verify
 from nixel.safety.records.logfile import KEPT, put_aside
 

@@ -22,9 +22,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nixel.safety.core.frozen import dataclass
 from nixel.safety.records.digest import sha256
 
 if TYPE_CHECKING:

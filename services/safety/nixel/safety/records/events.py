@@ -9,9 +9,9 @@ import sys
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nixel.safety.core.frozen import dataclass
 from nixel.safety.core.model import Event, Mode
 from nixel.safety.realtime import give_way
 from nixel.safety.records.event_json import as_json, record, stamp

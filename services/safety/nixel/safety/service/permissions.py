@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import struct
-from dataclasses import dataclass
 from pathlib import Path
+
+from nixel.safety.core.frozen import dataclass
 
 # From asm-generic/socket.h; the socket module does not name it.
 _SO_PEERGROUPS = 59

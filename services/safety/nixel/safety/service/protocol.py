@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from nixel.safety.core.frozen import dataclass
 from nixel.safety.core.model import (
     AcquireLease,
     Arm,

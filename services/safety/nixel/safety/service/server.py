@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import selectors
-import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from nixel.safety.service.asked import Record
 from nixel.safety.service.connection import Connection
 from nixel.safety.service.protocol import CallError
 from nixel.safety.service.telling import history
+from nixel.safety.worker import Worker
 
 if TYPE_CHECKING:
     import socket
@@ -87,7 +87,7 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ)
         self._selector.register(self._wake, selectors.EVENT_READ)
-        self._thread = threading.Thread(target=self._run, name="server", daemon=True)
+        self._thread = Worker(self._run, "server")
 
     # --- for the control loop ---
 
@@ -97,7 +97,7 @@ class Server:
 
     def alive(self) -> bool:
         """Whether the thread still runs."""
-        return self._thread.is_alive()
+        return self._thread.running
 
     def take(self) -> tuple[AnyRequest, ...]:
         """Give what clients have asked for since the last call.
@@ -107,7 +107,7 @@ class Server:
         tuple of AnyRequest
             In the order of arrival.
         """
-        return _emptied(self._requests)
+        return _emptied(self._requests) if self._requests else ()
 
     def take_proofs(self) -> tuple[Prove, ...]:
         """Give the proofs that clients have asked for since the last call.
@@ -117,7 +117,7 @@ class Server:
         tuple of Prove
             In the order of arrival.
         """
-        return _emptied(self._proofs)
+        return _emptied(self._proofs) if self._proofs else ()
 
     def publish(self, snapshot: Snapshot, replies: tuple[Reply, ...], changed: bool) -> None:
         """Hand over a completed tick.

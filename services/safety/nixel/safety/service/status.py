@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nixel.safety.core.frozen import dataclass
 from nixel.safety.core.model import Mode
+from nixel.safety.core.wrong import wrong
 from nixel.safety.proof import Result
 from nixel.safety.records.event_json import finite, stamp
 
@@ -112,7 +113,7 @@ def what_to_do(state: State, verdicts: tuple[Verdict, ...]) -> str:
 
 def _to_go_on(state: State, verdicts: tuple[Verdict, ...]) -> str:
     if state.mode is Mode.FAULT:
-        unhealthy = [verdict.message for verdict in verdicts if not verdict.permits]
+        unhealthy = wrong(verdicts)
         if unhealthy:
             return f"Put this right, then reset: {'; '.join(unhealthy)}."
         return f"Everything is healthy now: reset to go on (the fault was: {state.causes[0].text})."

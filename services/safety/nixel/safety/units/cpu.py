@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from nixel.safety.config.wiring import CPU_TEMPERATURE
 from nixel.safety.core.model import Reading
 from nixel.safety.realtime import give_way
 from nixel.safety.units.unit import UnitError, View, Waker
+from nixel.safety.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ class Cpu:
         self._clock = clock
         self._waker = Waker()
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="cpu", daemon=True)
+        self._thread = Worker(self._run, "cpu")
 
     def start(self) -> None:
         """Begin to read."""
@@ -54,7 +54,7 @@ class Cpu:
 
     def alive(self) -> bool:
         """Whether the thread still runs."""
-        return self._thread.is_alive()
+        return self._thread.running
 
     def command(self, command: Command) -> None:
         """Hear what the control loop wants, of which nothing is for a thermometer."""

@@ -72,7 +72,8 @@ def _shortest(core: Config) -> float:
 
 def _timing(core: Config) -> Timing:
     shortest = _shortest(core)
-    return Timing(reply=shortest, active=core.period, idle=max(core.period, shortest / 4))
+    # With nothing on, everything is asked three times in the time after which the first would be stale.
+    return Timing(reply=shortest, active=core.period, idle=max(core.period, shortest / 3))
 
 
 def _idle(core: Config) -> float:

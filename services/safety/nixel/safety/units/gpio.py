@@ -15,12 +15,12 @@ What drives a chip is `Lines`; there are two, `nixel.safety.units.gpio_chip` for
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
 from nixel.safety.core.model import Reading
 from nixel.safety.units.unit import RETRY, Command, UnitError, View, Waker
+from nixel.safety.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -120,7 +120,7 @@ class Gpio:
         self._left: tuple[str, ...] = ()
         self._active = {line.line: line.active_high for line in chip.inputs}
         self._outputs = {sink(line.line): line for line in chip.outputs}
-        self._thread = threading.Thread(target=self._run, name="gpio", daemon=True)
+        self._thread = Worker(self._run, "gpio")
 
     def start(self) -> None:
         """Begin to read."""
@@ -128,7 +128,7 @@ class Gpio:
 
     def alive(self) -> bool:
         """Whether the thread still runs."""
-        return self._thread.is_alive()
+        return self._thread.running
 
     def command(self, command: Command) -> None:
         """Hand over what the control loop wants; returns at once.

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from nixel.safety.core.frozen import dataclass
 from nixel.safety.core.model import Reading
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ _POLLS = ((_DIGITAL, _ANALOG), (_DIGITAL, _ANALOG, _STATUS))
 # s between the last reply of a round and the tick that is to judge it: two for the rounding of the wait for a line.
 _MARGIN = 2e-3
 
-# How long one round of the unit itself takes: asked beside the relay while nothing may be on.
+# How long one round of the unit itself takes: asked beside the relay while nothing may be on, once in so long [s].
 _CYCLE = "GET:CYCLETIME"
+CYCLE_EVERY = 1.0
 FED_WITHIN = 0.1  # s; the unit's watchdog
 LONGEST_CYCLE = 0.05  # s; a slower unit notices too late that its watchdog is not fed
 
@@ -121,6 +122,7 @@ class Link:
         self._beats = 0
         self._fed = -math.inf
         self._polled = -math.inf
+        self._timed = -math.inf
         self._polling = False
         self._takes = 0.0  # s for a round of questions, as of late
         self._due = -math.inf
@@ -295,8 +297,9 @@ class Link:
             return _RELAY_ON
         if not self._turn and now >= self._poll_due():
             self._turn.extend(_POLLS[self._cycles % len(_POLLS)])
-            if _STATUS in self._turn and not self._demand.permitted:
+            if _STATUS in self._turn and not self._demand.permitted and now - self._timed >= CYCLE_EVERY:
                 self._turn.append(_CYCLE)
+                self._timed = now
             self._cycles += 1
             self._polled, self._polling = now, True
             # Unless a tick says better.

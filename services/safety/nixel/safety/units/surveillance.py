@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
 from nixel.safety.units.survbox import PARTING, PARTING_IN_NEED, Demand, Link, LinkError, Timing
 from nixel.safety.units.unit import RETRY, Command, UnitError, View
+from nixel.safety.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +91,7 @@ class Surveillance:
         self._demand = Demand()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="surveillance", daemon=True)
+        self._thread = Worker(self._run, "surveillance")
 
     def start(self) -> None:
         """Begin to talk to the unit."""
@@ -99,7 +99,7 @@ class Surveillance:
 
     def alive(self) -> bool:
         """Whether the thread still runs."""
-        return self._thread.is_alive()
+        return self._thread.running
 
     def command(self, command: Command) -> None:
         """Hand over what the control loop wants; returns at once.

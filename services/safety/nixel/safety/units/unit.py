@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import select
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
-from operator import is_
 from typing import TYPE_CHECKING, Protocol
+
+from nixel.safety.core.frozen import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -95,10 +96,11 @@ class Units:
 
     def __init__(self, units: Sequence[Unit], news: Waker | None = None) -> None:
         self._units = tuple(units)
-        self._news = Waker() if news is None else news
+        news = Waker() if news is None else news
+        self.wait = news.wait  # for a unit that has read anew while an output is on
         self._started: list[Unit] = []
         self._broken: dict[str, str] = {}
-        self._views: tuple[View, ...] = ()
+        self._views: list[View | None] = [None] * len(self._units)
         self._readings: dict[str, Reading] = {}
         self._commanded: Command | None = None
 
@@ -107,21 +109,6 @@ class Units:
         for unit in self._units:
             if self._guard(unit, unit.start):
                 self._started.append(unit)
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for a unit that has read anew while an output is on.
-
-        Parameters
-        ----------
-        seconds
-            The longest time to wait [s].
-
-        Returns
-        -------
-        bool
-            Whether one has.
-        """
-        return self._news.wait(seconds)
 
     def look(self) -> tuple[dict[str, Reading], dict[str, str]]:
         """Put together what all units know.
@@ -133,18 +120,22 @@ class Units:
         faults : dict
             Units that do not work, by name, each with a sentence.
         """
-        views = tuple([unit.view for unit in self._units])
-        if not all(map(is_, views, self._views)) or len(views) != len(self._views):
-            readings: dict[str, Reading] = {}
-            for view in views:
-                readings.update(view.readings)
-            self._views, self._readings = views, readings
-        faults = dict(self._broken)
-        for unit, view in zip(self._units, views, strict=True):
+        faults = self._broken.copy()
+        views, anew = self._views, False
+        for place, unit in enumerate(self._units):
+            view = unit.view
+            if view is not views[place]:
+                views[place], anew = view, True
             if not unit.alive():
                 faults.setdefault(unit.name, f"the thread of the {unit.name} has ended; restart the daemon")
             elif view.fault:
                 faults[unit.name] = view.fault
+        if anew:
+            readings: dict[str, Reading] = {}
+            for known in views:
+                if known is not None:
+                    readings.update(known.readings)
+            self._readings = readings
         return self._readings, faults
 
     def command(self, command: Command) -> None:
