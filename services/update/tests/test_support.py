@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from nixel.update.support.bundle import collect, pack
 from nixel.update.support.cli import main
-from nixel.update.support.machine import ThisMachine
+from nixel.update.support.machine import NotTakenError, ThisMachine
 from nixel.update.support.redaction import redact
-from nixel.update.support.sources import KIB, NotTakenError, sources
+from nixel.update.support.sources import KIB, sources
 
 PSK = "f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e"
 YESCRYPT = "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$" + "X" * 43

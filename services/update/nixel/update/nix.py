@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from nixel.update import hashes
 from nixel.update.failure import Failure
-from nixel.update.manifest.build import Info
+from nixel.update.manifest.model import Info
 from nixel.update.progress import nobody
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """What a system offered to a machine consists of, pinned file by file and signed."""
 
-from nixel.update.manifest.build import Info, build
-from nixel.update.manifest.model import Entry, File, Manifest
+from nixel.update.manifest.build import build
+from nixel.update.manifest.model import Entry, File, Info, Manifest
 from nixel.update.manifest.parse import parse
 from nixel.update.manifest.verify import arrived, authentic, complete, fits
 

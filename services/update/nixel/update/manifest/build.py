@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nixel.update.manifest.model import MOST_PATHS, Entry, Manifest
@@ -14,35 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nixel.update.identity import Identity
-    from nixel.update.manifest.model import File
-
-
-@dataclass(frozen=True, slots=True)
-class Info:
-    """What a store knows of one of its paths.
-
-    Attributes
-    ----------
-    path
-        The store path.
-    nar_hash
-        SHA-256 of its archive, as `sha256:` in Nix's base 32.
-    nar_size
-        Size of its archive in bytes.
-    references
-        The store paths that it names, sorted.
-    ca
-        Its content address, if it has one.
-    signatures
-        Those that the store keeps.
-    """
-
-    path: str
-    nar_hash: str
-    nar_size: int
-    references: tuple[str, ...]
-    ca: str | None
-    signatures: tuple[str, ...] = ()
+    from nixel.update.manifest.model import File, Info
 
 
 def build(

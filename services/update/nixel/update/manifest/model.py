@@ -21,6 +21,34 @@ MOST_PATHS = 200_000
 
 
 @dataclass(frozen=True, slots=True)
+class Info:
+    """What a store knows of one of its paths.
+
+    Attributes
+    ----------
+    path
+        The store path.
+    nar_hash
+        SHA-256 of its archive, as `sha256:` in Nix's base 32.
+    nar_size
+        Size of its archive in bytes.
+    references
+        The store paths that it names, sorted.
+    ca
+        Its content address, if it has one.
+    signatures
+        Those that the store keeps.
+    """
+
+    path: str
+    nar_hash: str
+    nar_size: int
+    references: tuple[str, ...]
+    ca: str | None
+    signatures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class File:
     """A file of the stick, pinned.
 

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     from nixel.update.identity import Identity
     from nixel.update.keys import PublicKey
-    from nixel.update.manifest.build import Info
-    from nixel.update.manifest.model import Entry, Manifest
+    from nixel.update.manifest.model import Entry, Info, Manifest
 
 _AGAIN = "Have it written again."
 _SHOWN = 3

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from nixel.update.identity import Identity
     from nixel.update.keys import PublicKey
-    from nixel.update.manifest.build import Info
-    from nixel.update.manifest.model import Entry, File, Manifest
+    from nixel.update.manifest.model import Entry, File, Info, Manifest
     from nixel.update.progress import Progress
 
     # What the machine's store knows of paths; `None` for one that it lacks.

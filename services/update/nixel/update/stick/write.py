@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
     from nixel.update.identity import Identity
     from nixel.update.keys import SecretKey
-    from nixel.update.manifest.build import Info
-    from nixel.update.manifest.model import File, Manifest
+    from nixel.update.manifest.model import File, Info, Manifest
     from nixel.update.nix import Nix
     from nixel.update.progress import Progress
 

@@ -10,14 +10,15 @@ import os
 import tarfile
 from typing import TYPE_CHECKING, Any
 
+from nixel.update.support.machine import NotTakenError
 from nixel.update.support.redaction import redact
-from nixel.update.support.sources import NotTakenError, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from nixel.update.support.machine import Machine
+    from nixel.update.support.sources import Source
 
 MANIFEST = "manifest.json"
 FOLDER = "nixel-support"

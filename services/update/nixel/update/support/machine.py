@@ -8,7 +8,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
-from nixel.update.support.sources import NotTakenError
 from nixel.update.system import resolve
 
 if TYPE_CHECKING:
@@ -16,6 +15,10 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 60.0
 _CHUNK = 64 * 1024
+
+
+class NotTakenError(Exception):
+    """Something of the list cannot be had; the text says why."""
 
 
 class Machine(Protocol):

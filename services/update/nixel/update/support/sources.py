@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nixel.update.cli.status import as_json
+from nixel.update.support.machine import NotTakenError
 from nixel.update.system import BOOTED, DEFAULT, RUNNING, judge, look, resolve
 
 if TYPE_CHECKING:
@@ -24,10 +25,6 @@ SAFETY_EVENTS = "/var/lib/nixel-safety/events.jsonl"
 
 _RECORDING = re.compile(r"trip-([0-9]{6,})-[0-9]{8}T[0-9]{6}Z\.csv")
 _PACKAGE = re.compile(r"[0-9a-z]{32}-(.+)")
-
-
-class NotTakenError(Exception):
-    """Something of the list cannot be had; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
