@@ -23,8 +23,10 @@ from nixel.imaging.answers import (
     RunAnswer,
     RunDetail,
     SafetyAnswer,
+    SequenceAnswer,
     StatusAnswer,
 )
+from nixel.imaging.device_answers import DeviceAnswer, DevicesAnswer, PropertyAnswer
 from nixel.imaging.provenance import record, running_system, software
 from nixel.imaging.store import RunKind, RunState
 
@@ -122,6 +124,68 @@ def safety(state: str = "SAFE", temperature: float = 24.62, **changes: Any) -> S
     return SafetyAnswer.model_validate(whole | changes)
 
 
+def devices(position: float = 0.0025, error: str = "", held_by: str = "", **names: str) -> DevicesAnswer:
+    """What the devices say: a robot, and a lamp that answers unless it has an error."""
+
+    def one(name: str, value: Any, text: str, kind: Any = "number", unit: str = "m") -> PropertyAnswer:
+        return PropertyAnswer(
+            name=name,
+            kind=kind,
+            unit=unit,
+            description="",
+            minimum=None,
+            maximum=None,
+            choices=[],
+            read_only=True,
+            value=value,
+            text=text,
+            error="",
+        )
+
+    robot = DeviceAnswer(
+        name="robot",
+        adapter="scpi-robot",
+        kinds=["stage"],
+        where="on daq at 127.0.0.1:5025",
+        state="answers",
+        error="",
+        properties=[one("position_x", position, f"{position} m"), one("position_y", None, "nan m")],
+    )
+    lamp = DeviceAnswer(
+        name="lamp",
+        adapter="test-lamp",
+        kinds=[],
+        where="127.0.0.1:9",
+        state="fails" if error else "answers",
+        error=error,
+        properties=[one(name, text, text, "text", "") for name, text in names.items()],
+    )
+    return DevicesAnswer(
+        instrument="virtual-scanner",
+        simulated=True,
+        taken_at=datetime(2026, 3, 1, 10, tzinfo=UTC),
+        held_by=held_by,
+        devices=[robot, lamp],
+    )
+
+
+def sequence(**changes: Any) -> SequenceAnswer:
+    """What a scanner's protocol file would take."""
+    plan: dict[str, Any] = {
+        "instrument": "virtual-scanner",
+        "duration": 125.0,
+        "size": 182784,
+        "frames": 14,
+        "on_time": 0.334,
+        "duty": 0.194,
+        "heating": {"part": "drive coil x", "start": 22.0, "peak": 22.14},
+        "notes": ["Not counted: heating by the focus fields."],
+    }
+    return SequenceAnswer.model_validate(
+        {"kind": "scan", "protocol": {"frames": 10, "seed": 3}, "plan": plan | changes}
+    )
+
+
 def picture(number: int, run_id: int) -> PictureAnswer:
     """A picture with a whole record."""
     return PictureAnswer(
@@ -161,12 +225,16 @@ class CannedService:
         self.runs: dict[int, RunAnswer] = {}
         self.pictures: dict[int, PictureAnswer] = {}
         self.safety = safety()
+        self.devices = devices()
+        self.sequence = sequence()
         self.preview = preview()
         self.simulated = True
         self.posted: list[tuple[str, Any]] = []
         self.refusals: dict[str, tuple[int, str]] = {}  # path to status and sentence
+        self.asked: dict[str, RunAnswer] = {}  # path of a POST to what it makes of a run
         self.silent = threading.Event()  # while it is set, nothing answers and connections stay open
-        self._watchers: list[queue.Queue[bytes | None]] = []
+        # Streams by what they began with: "safety" for all that happens, "devices" for what the devices say.
+        self.watchers: dict[str, list[queue.Queue[bytes | None]]] = {"safety": [], "devices": []}
         self._lock = threading.Lock()
         service = self
 
@@ -185,9 +253,9 @@ class CannedService:
         self._server.shutdown()
         self._server.server_close()
         with self._lock:
-            watchers, self._watchers = self._watchers, []
-        for watcher in watchers:
-            watcher.put(None)
+            for watchers in self.watchers.values():
+                while watchers:
+                    watchers.pop().put(None)
 
     def add(self, *runs: RunAnswer) -> None:
         """Have these runs, each picture of theirs included, without telling anyone."""
@@ -202,18 +270,27 @@ class CannedService:
             self.add(answer)
         if isinstance(answer, SafetyAnswer):
             self.safety = answer
+        if isinstance(answer, DevicesAnswer):
+            self.devices = answer
         text = f"event: {topic}\r\ndata: {answer.model_dump_json()}\r\n\r\n".encode()
         with self._lock:
-            for watcher in self._watchers:
+            for watcher in self.watchers["devices" if topic == "devices" else "safety"]:
                 watcher.put(text)
 
-    def watch(self) -> "queue.Queue[bytes | None]":
+    def watch(self, topic: str) -> "queue.Queue[bytes | None]":
         """A new stream; it begins with what is current."""
         watcher: queue.Queue[bytes | None] = queue.Queue()
-        watcher.put(f"event: safety\r\ndata: {self.safety.model_dump_json()}\r\n\r\n".encode())
+        current: BaseModel = self.devices if topic == "devices" else self.safety
+        watcher.put(f"event: {topic}\r\ndata: {current.model_dump_json()}\r\n\r\n".encode())
         with self._lock:
-            self._watchers.append(watcher)
+            self.watchers[topic].append(watcher)
         return watcher
+
+    def leave(self, topic: str, watcher: "queue.Queue[bytes | None]") -> None:
+        """A stream that nobody reads any more."""
+        with self._lock:
+            if watcher in self.watchers[topic]:
+                self.watchers[topic].remove(watcher)
 
     def answer(self, path: str) -> BaseModel | list[BaseModel] | None:
         """What a GET is answered with; None where there is nothing."""
@@ -291,7 +368,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not path.startswith("/api/v1"):
             self._page(path)
         elif path == "/api/v1/events":
-            self._stream()
+            self._stream("safety")
+        elif path == "/api/v1/devices/events":
+            self._stream("devices")
         elif path.endswith("/preview.png"):
             self._send(200, "image/png", self.canned.preview)
         elif (answer := self.canned.answer(path.removeprefix("/api/v1"))) is not None:
@@ -312,6 +391,12 @@ class _Handler(BaseHTTPRequestHandler):
             one = run(max(self.canned.runs, default=0) + 1, body["kind"], "queued")
             self.canned.add(one)
             self._json(one, 202)
+        elif path == "/sequences":
+            self._json(self.canned.sequence)
+        elif path in self.canned.asked:
+            one = self.canned.asked[path]
+            self.canned.add(one)
+            self._json(RunDetail(**one.model_dump(), events=[]))
         else:
             self._problem(404, f"There is no {path}.")
 
@@ -323,14 +408,14 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._problem(404, f"There is no {path}.")
 
-    def _stream(self) -> None:
+    def _stream(self, topic: str) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
-        watcher = self.canned.watch()
+        watcher = self.canned.watch(topic)
         try:
             while (text := watcher.get()) is not None:
                 self.wfile.write(text)
         except (BrokenPipeError, ConnectionResetError):
-            return
+            self.canned.leave(topic, watcher)

@@ -1,13 +1,40 @@
 """The commands that turn files into files, as a person calls them."""
 
+import contextlib
 import hashlib
+import io
 import os
 import subprocess
 import sys
+from unittest import mock
+
+from nixel.imaging.cli import main
 
 
 def nixel(*words, folder=None, **environment):
-    """Run the command to its end."""
+    """Run the command to its end, in this process: imports are paid for once.
+
+    What only a process of its own shows (signals, its exit status, what it imports) is tested by `nixel_process`.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    argv = ["nixel", *map(str, words)]
+    with (
+        mock.patch.object(sys, "argv", argv),
+        mock.patch.dict(os.environ, environment),
+        contextlib.chdir(folder or "."),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main()
+            status = 0
+        except SystemExit as ended:
+            status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return subprocess.CompletedProcess(argv, status, out.getvalue(), err.getvalue())
+
+
+def nixel_process(*words, folder=None, **environment):
+    """Run the command to its end as a process."""
     return subprocess.run(
         [sys.executable, "-m", "nixel.imaging", *map(str, words)],
         cwd=folder,

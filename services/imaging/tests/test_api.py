@@ -197,3 +197,37 @@ def test_status_says_which_system_answers(http):
     assert status["instrument"]["name"] == "virtual-scanner"
     assert status["instrument"]["simulated"] is True
     assert status["software"]["versions"]["numpy"] == np.__version__
+
+
+def test_a_sequence_file_is_read_and_planned_whatever_its_language(http):
+    texts = {
+        "scan.toml": 'kind = "scan"\nframes = 2\n',
+        "scan.yaml": "kind: scan\nframes: 2\n",
+        "scan.json": '{"kind": "scan", "frames": 2}',
+    }
+    answers = [
+        http.post("/api/v1/sequences", json={"name": name, "text": text}) for name, text in texts.items()
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    first = answers[0].json()
+    assert (first["kind"], first["protocol"]) == ("scan", {"frames": 2})
+    assert (
+        first["plan"] == http.post("/api/v1/plans", json={"kind": "scan", "protocol": {"frames": 2}}).json()
+    )
+    assert [answer.json() for answer in answers[1:]] == [first, first]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("scan.txt", "", 'the ending ".txt"'),
+        ("scan.toml", "kind = ", "no TOML"),
+        ("scan.toml", 'kind = "scan"\nframe = 2', "did you mean frames?"),
+        ("scan.toml", 'kind = "scan"\npatches = [["40 mm", "0 mm"]]', "scanner.limits.focus_field, 20 mT"),
+        ("stack.yaml", "channels: [{config: green}]", "expected a microscope"),
+    ],
+)
+def test_a_sequence_file_that_cannot_be_run_is_refused_with_the_reason(http, name, text, message):
+    before = http.get("/api/v1/runs").json()
+    assert message in is_problem(http.post("/api/v1/sequences", json={"name": name, "text": text}), 409)
+    assert http.get("/api/v1/runs").json() == before

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import tifffile
-from files_to_files import assert_refused, everything, nixel
+from files_to_files import assert_refused, everything, nixel, nixel_process
 from scipy.signal import fftconvolve
 
 from nixel.acquisition.formats.images import write_png
@@ -40,7 +40,7 @@ def light_at(volume, point):
 
 def test_points_come_back_with_their_light(blurred, tmp_path):
     words = ("--background=100", "--iterations=60", "--acceleration", f"--out={tmp_path / 'sharp.ome.zarr'}")
-    done = nixel("deconvolve", blurred / "image.nrrd", f"--psf={blurred / 'psf.nii'}", *words)
+    done = nixel_process("deconvolve", blurred / "image.nrrd", f"--psf={blurred / 'psf.nii'}", *words)
     assert done.returncode == 0, done.stderr
     assert "deconvolve: steps" in done.stderr
     image, sharp = read_volume(blurred / "image.nrrd").data, read_volume(tmp_path / "sharp.ome.zarr")
@@ -81,6 +81,16 @@ def test_every_frame_by_itself(blurred, tmp_path):
     assert done.returncode == 0, done.stderr
     frames = read_volume(tmp_path / "sharp.nrrd").data
     assert frames.shape == (2, 12, 32, 30)
+    done = nixel(
+        "deconvolve",
+        blurred / "frames.nrrd",
+        f"--psf={blurred / 'psf.nii'}",
+        "--iterations=5",
+        "--cluster=local:1",
+        f"--out={tmp_path / 'cluster.nrrd'}",
+    )
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(read_volume(tmp_path / "cluster.nrrd").data, frames)
     # Twice the light, twice the object.
     np.testing.assert_allclose(frames[1], 2 * frames[0], rtol=1e-4)
 
@@ -100,6 +110,8 @@ def test_a_plain_image_with_its_spacing(blurred, tmp_path):
 
 BAD = {
     "no image": (["nowhere.nrrd"], "nowhere.nrrd: there is no such file"),
+    "no plain image": (["nowhere.tif"], "nowhere.tif: there is no such file"),
+    "a background above all": (["image.nrrd", "--background=1e9"], "nothing of the object would be left"),
     "no volume": (["text.nrrd"], "text.nrrd: expected a whole NRRD file"),
     "a plain stack": (["stack.tif", "--spacing=1um,1um"], "stack.tif: expected one image, found 3 pages"),
     "no psf": (["image.nrrd", "--psf=nowhere.nii"], "nowhere.nii: there is no such file"),
@@ -108,6 +120,12 @@ BAD = {
     "a psf that is larger": (["psf.nii", "--psf=image.nrrd"], "psf"),
     "a spacing twice": (["image.nrrd", "--spacing=1um,1um"], "says itself how large its voxels are"),
     "no method": (["image.nrrd", "--method=magic"], "--method: found"),
+    "steps of a filter": (
+        ["image.nrrd", "--method=wiener", "--iterations=5"],
+        "--iterations is of --method richardson-lucy",
+    ),
+    "noise of steps": (["image.nrrd", "--noise-to-signal=0.1"], "--noise-to-signal is of --method wiener"),
+    "no cluster": (["frames.nrrd", "--cluster=many"], "--cluster: found"),
     "no boundary": (["image.nrrd", "--boundary=reflect"], "--boundary: found"),
     "no noise": (["image.nrrd", "--method=wiener", "--noise-to-signal=0"], "noise_to_signal"),
     "too much regularisation": (["image.nrrd", "--regularisation=3"], "regularisation"),

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from files_to_files import assert_refused, everything, nixel
 
-from nixel.acquisition.formats.images import write_png
+from nixel.acquisition.formats.images import read_image, write_png
+from nixel.acquisition.formats.ome_zarr_frames import FrameImage, write_frames
 from nixel.acquisition.formats.volumes import read_volume
-from nixel.physics.optics import propagate
+from nixel.physics.holograms import simulate_hologram
+from nixel.physics.optics import point_source, propagate
 
 N, PIXEL, WAVELENGTH = 160, 1.12e-6, 532e-9
 HEIGHTS = (300e-6, 400e-6, 550e-6)
@@ -142,6 +144,24 @@ BAD = {
     "no method": (["--method=magic"], "--method: found"),
     "no sample": (["--sample=gold", "--method=projections"], "--sample: found"),
     "no format": (["--format=gif"], "--format: found"),
+    "no filters": (["--bayer=RGB"], "--bayer: found"),
+    "a filter of none": (["--channel=R"], "say the order of its filters"),
+    "no channel": (["--bayer=RGGB", "--channel=G"], "--channel: found"),
+    "nothing to be finer with": (["--finer=2"], "--finer 2: found 0 other frames"),
+    "frames for nothing": (["--shifted=1.png"], "--finer 1: found 1 other frames"),
+    "too few frames": (["--shifted=1.png", "--finer=2"], "takes 4 frames or more"),
+    "frames that did not move": (
+        ["--shifted=0.png", "--shifted=0.png", "--shifted=0.png", "--finer=2", "--distance=300um"],
+        "fractions of a pixel",
+    ),
+    "a source in the way": (["--distance=300um", "--source-distance=0.2mm"], "between the source and"),
+    "a source and heights": (
+        ["--source-distance=5cm", "--height=1.png@400um", "--distance=300um"],
+        "leave out either",
+    ),
+    "a support of nobody": (["--support=1.png"], "--support is of --method"),
+    "iterations of nothing": (["--iterations=5"], "--iterations: back-propagation has none"),
+    "a start of one": (["--start=back-propagation"], "--start is of --method multi-height"),
     "no memory": (["--method=projections", "--distance=300um", "--memory=1"], "memory"),
 }
 
@@ -155,3 +175,153 @@ def test_bad_input_changes_nothing(frames, tmp_path, words, message):
     done = nixel("hologram", "0.png", *COMMON, "--out=out", *words, folder=tmp_path)
     assert_refused(done, message)
     assert everything(tmp_path) == before
+
+
+SMALL = ("--pixel-size=1.12um", "--wavelength=532nm")
+
+
+def recorded(transmission, distance, **options):
+    return simulate_hologram(
+        transmission.astype(np.complex128), distance, wavelength=WAVELENGTH, pixel_size=PIXEL, **options
+    )
+
+
+def counts(path, intensity, full=20000):
+    write_png(path, np.rint(full * intensity).clip(0, 65535).astype(np.uint16))
+
+
+def test_a_point_source_is_the_plane_wave_of_another_distance(tmp_path):
+    # The source's wave, exactly, through a disc 400 um before the camera and 3 mm behind the source.
+    source, distance, finer = 3.4e-3, 400e-6, 2
+    y, x = np.meshgrid(*(np.arange(2 * 256) - 255.5,) * 2, indexing="ij")
+    there = np.hypot(y * PIXEL / finer, x * PIXEL / finer) < 20e-6
+    options = {"wavelength": WAVELENGTH, "pixel_size": PIXEL / finer}
+    wave, alone = (point_source(there.shape, far, **options) for far in (source - distance, source))
+    # Each is 1 on the axis, but the wave has become weaker on its way to the camera.
+    alone *= (source - distance) / source
+    frame = recorded(1 - 0.8 * there, distance, oversampling=finer, illumination=wave, reference=alone)
+    light = np.abs(alone) ** 2
+    counts(tmp_path / "frame.png", frame)
+    counts(tmp_path / "light.png", light.reshape(256, 2, 256, 2).mean(axis=(1, 3)))
+    words = ("--background=light.png", f"--source-distance={source * 1e3}mm", "--distance-range=200um:700um")
+    done = nixel("hologram", "frame.png", *SMALL, *words, "--out=out", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "out" / "record.json").read_text())
+    assert record["distance"]["value"] == pytest.approx(distance, abs=8e-6)
+    assert record["magnification"] == pytest.approx(source / (source - distance), rel=5e-3)
+    # In the sample's own lengths, the disc is as large as it is.
+    volume = read_volume(tmp_path / "out" / "amplitude.ome.tiff")
+    area = (volume.data[0] < 0.6).sum() * volume.spacing[1] * volume.spacing[2]
+    assert np.sqrt(area / np.pi) == pytest.approx(20e-6, rel=0.05)
+
+
+def test_shifted_frames_make_a_finer_one(tmp_path):
+    # Lines of 1.12 um a pair: a pixel takes the mean of both, and only shifted frames tell them apart.
+    finer, margin = 2, 40
+    rng = np.random.default_rng(2)
+    cells = rng.random((2 * 150, 2 * 150)) < 0.3
+    coarse = 1 - 0.5 * np.kron(cells, np.ones((2, 2)))
+    shifts = [(0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.5, 0.5)]
+    for number, shift in enumerate(shifts):
+        frame = recorded(
+            coarse, 60e-6, oversampling=4, margin=margin, shift=tuple(part * PIXEL for part in shift)
+        )
+        counts(tmp_path / f"{number}.png", frame)
+    more = [f"--shifted={number}.png" for number in (1, 2, 3)]
+    for name, words in {"coarse": [], "fine": [*more, "--finer=2"]}.items():
+        done = nixel("hologram", "0.png", *SMALL, "--distance=60um", *words, f"--out={name}", folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "fine" / "record.json").read_text())
+    np.testing.assert_allclose(record["shifts"]["value"], shifts, atol=0.05)
+    assert record["pixel_size"]["value"] == pytest.approx(PIXEL / finer)
+    volume = read_volume(tmp_path / "fine" / "amplitude.ome.tiff")
+    assert volume.spacing[1:] == pytest.approx((PIXEL / finer,) * 2)
+    inside = slice(2 * margin, -2 * margin)
+    true = np.where(cells, 0.5, 1.0)[inside, inside]
+    rough = np.kron(field(tmp_path / "coarse")[0], np.ones((2, 2)))
+    assert correlation(volume.data[0], true) > correlation(rough, true) + 0.05
+
+
+@pytest.mark.parametrize(
+    ("words", "pitch"),
+    [(("--channel=G1",), 2 * PIXEL), ((), PIXEL)],
+    ids=["one kind of pixels", "all, each by its share"],
+)
+def test_a_colour_camera_in_light_of_one_colour(tmp_path, words, pitch):
+    clear = recorded(sample(), 300e-6, margin=N // 2)
+    gains = np.tile([[0.1, 0.9], [0.8, 0.4]], (N // 2, N // 2))
+    counts(tmp_path / "raw.png", clear * gains)
+    counts(tmp_path / "grey.png", clear)
+    more = ("--bayer=RGGB", *words)
+    for name, options in {"raw": more, "grey": ()}.items():
+        done = nixel(
+            "hologram", f"{name}.png", *SMALL, "--distance=300um", *options, f"--out={name}", folder=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+    volume = read_volume(tmp_path / "raw" / "amplitude.ome.tiff")
+    assert volume.spacing[1:] == pytest.approx((pitch,) * 2)
+    grey = field(tmp_path / "grey")[0]
+    if pitch > PIXEL:  # the second pixel of the first row of two
+        grey = grey[::2, 1::2]
+    assert correlation(volume.data[0], grey) > 0.9
+
+
+def test_in_tiles_it_is_the_same_picture(frames, tmp_path):
+    y, x = np.meshgrid(*(np.arange(512) - 256,) * 2, indexing="ij")
+    wide = 1 - 0.7 * ((np.hypot(y % 90 - 45, x % 90 - 45)) < 8)
+    counts(tmp_path / "wide.png", recorded(wide, 100e-6))
+    for name, words in {"whole": (), "tiles": ("--memory=4",)}.items():
+        done = nixel(
+            "hologram", "wide.png", *SMALL, "--distance=100um", *words, f"--out={name}", folder=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+    difference = field(tmp_path / "whole")[0] - field(tmp_path / "tiles")[0]
+    assert 0 < np.sqrt(np.mean(difference**2)) < 0.01
+
+
+def test_a_support_keeps_the_rest_clear(frames, tmp_path):
+    inside = np.abs(sample() - 1)[N // 2 : -N // 2, N // 2 : -N // 2] > 0
+    write_png(tmp_path / "where.png", (255 * inside).astype(np.uint8))
+    words = ("--method=projections", "--distance=300um", f"--support={tmp_path / 'where.png'}")
+    done = nixel("hologram", "0.png", *COMMON, *words, f"--out={tmp_path / 'out'}", folder=frames)
+    assert done.returncode == 0, done.stderr
+    amplitude, phase = field(tmp_path / "out")
+    np.testing.assert_allclose(amplitude[~inside], 1, atol=1e-6)
+    np.testing.assert_allclose(phase[~inside], 0, atol=1e-6)
+    assert "support" in json.loads((tmp_path / "out" / "record.json").read_text())["inputs"]
+    assert correlation(amplitude, np.abs(sample())[N // 2 : -N // 2, N // 2 : -N // 2]) > 0.95
+
+
+def test_a_steady_source_keeps_what_the_sample_absorbs(frames, tmp_path):
+    # A grey filter over everything: divided by its mean, it is gone.
+    counts(tmp_path / "grey.png", recorded(0.8 * sample(), 300e-6, margin=N // 2))
+    counts(tmp_path / "light.png", np.ones((N, N)))
+    found = {}
+    for name, words in {"scaled": (), "steady": ("--steady",)}.items():
+        common = ("--background=light.png", *SMALL, "--distance=300um", f"--out={name}")
+        assert nixel("hologram", "grey.png", *common, *words, folder=tmp_path).returncode == 0
+        found[name] = np.median(field(tmp_path / name)[0])
+    assert found["scaled"] == pytest.approx(1, abs=0.05)
+    # Back-propagation keeps the first order of what is missing: half of 1 - 0.8^2.
+    assert found["steady"] < 0.9
+
+
+def test_a_frame_of_a_recorded_sequence_is_a_hologram(frames, tmp_path):
+    """The same numbers as in a file of their own give the same result; the record names the frame."""
+    counts = read_image(frames / "0.png")
+    (tmp_path / "frame").write_bytes(counts.astype("<u2").tobytes())
+    common = (f"--background={frames / 'light.png'}", *COMMON[1:], "--distance=300um")
+    image = FrameImage((2, 1, 1), counts.shape, "<u2", "run", ("green",), (1e-6, PIXEL, PIXEL))
+    write_frames(tmp_path / "run.ome.zarr", image, {(1, 0, 0): tmp_path / "frame"})
+    for name, out in ((frames / "0.png", "file"), ("run.ome.zarr#1", "run")):
+        done = nixel("hologram", name, *common, f"--out={out}", folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+    for one, other in zip(field(tmp_path / "file"), field(tmp_path / "run"), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert "run.ome.zarr#1" in (tmp_path / "run/record.json").read_text()
+    for name, message in (
+        ("run.ome.zarr", "frame 0 is missing"),
+        ("run.ome.zarr#x", "frame's number after #"),
+    ):
+        words = ("hologram", name, *common, "--out=no")
+        assert_refused(nixel(*words, folder=tmp_path), message)

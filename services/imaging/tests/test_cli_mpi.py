@@ -5,9 +5,9 @@ import json
 
 import numpy as np
 import pytest
-from files_to_files import assert_refused, everything, nixel
+from files_to_files import assert_refused, everything, nixel, nixel_process
 
-from nixel.acquisition.formats.mdf import read_mdf
+from nixel.acquisition.formats.mdf import read_mdf, write_calibration
 from nixel.acquisition.formats.volumes import read_volume
 
 FAST = ("--shape=1x15x13", "--field-of-view=1mm,24mm,22mm", "--averages=1000")
@@ -53,9 +53,9 @@ def test_the_files_say_what_they_are(simulated):
 
 
 def test_the_same_seed_gives_the_same_bytes(simulated, tmp_path):
-    for seed, folder in ((0, "a"), (0, "b"), (1, "c")):
+    for seed, folder, run in ((0, "a", nixel), (0, "b", nixel_process), (1, "c", nixel)):
         words = ("--phantom=dots", "--frames=2", f"--seed={seed}", f"--out={tmp_path / folder}")
-        assert nixel("mpi", "simulate", *FAST, *words).returncode == 0
+        assert run("mpi", "simulate", *FAST, *words).returncode == 0
     a, b, c = (everything(tmp_path / name) for name in ("a", "b", "c"))
     assert a == b
     assert a["scan.mdf"] != c["scan.mdf"]
@@ -182,7 +182,7 @@ def test_bad_input_changes_nothing(simulated, words, message):
     ("words", "message"),
     [
         (["--phantom=unicorn"], "unicorn"),
-        (["--drive-field=12mT"], "expected as many amplitudes and dividers"),
+        (["--drive-field=12mT"], "expected 2 amplitudes and 2 dividers"),
         (["--dividers=102,ninety"], "--dividers: found"),
         (["--gradient=2.5"], "found the bare number '2.5'"),
         (["--field-of-view=24mm,24mm"], "expected three lengths"),
@@ -195,3 +195,35 @@ def test_a_simulation_that_cannot_be_changes_nothing(tmp_path, words, message):
     before = everything(tmp_path)
     assert_refused(nixel("mpi", "simulate", *FAST, "--out=new", *words, folder=tmp_path), message)
     assert everything(tmp_path) == before
+
+
+def test_a_matrix_of_the_used_frequencies_alone_gives_the_same_iron(simulated):
+    """As are many that are published: what lies outside of the band is left out of the file."""
+    whole = read_mdf(simulated / "dots" / "calibration.mdf")
+    matrix, calibration = whole.measurement, whole.calibration
+    hertz = np.fft.rfftfreq(whole.setting.samples, 1 / whole.setting.base_frequency)
+    numbers = np.flatnonzero((hertz >= 20e3) & (hertz <= 1.3e6))
+    assert 0 < len(numbers) < len(hertz)
+    write_calibration(
+        simulated / "dots" / "selected.mdf",
+        whole.setting,
+        np.ascontiguousarray(matrix.data[:, :, numbers]),
+        calibration.grid,
+        frame_permutation=matrix.frame_permutation,
+        delta_sample_size=calibration.delta_sample_size,
+        snr=None,
+        frequency_selection=numbers + 1,
+        labels=whole.labels,
+        provenance={},
+    )
+    wanted = iron(simulated)
+    files = ("dots/scan.mdf", "--calibration=dots/selected.mdf")
+    done = nixel("mpi", "reconstruct", *files, "--out=selected.nrrd", folder=simulated)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(read_volume(simulated / "selected.nrrd").data, wanted.data)
+    # A scan that has fewer frequencies than the matrix is refused, not taken for another.
+    done = nixel(
+        *("mpi", "reconstruct", "dots/selected.mdf", "--calibration=dots/calibration.mdf", "--out=x.nrrd"),
+        folder=simulated,
+    )
+    assert_refused(done, "some were left out when it was stored")

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from files_to_files import assert_refused, everything, nixel
+from files_to_files import assert_refused, everything, nixel, nixel_process
 
 from nixel.acquisition.formats.images import read_image
 from nixel.acquisition.formats.volumes import read_volume
@@ -45,9 +45,9 @@ def test_a_point_spread_function_a_picture_and_a_record(tmp_path):
 @pytest.mark.parametrize("ending", [".ome.zarr", ".ome.tiff", ".nii.gz"])
 def test_the_ending_chooses_the_format_and_twice_gives_the_same_bytes(tmp_path, ending):
     out = f"psf{ending}"
-    for folder in ("a", "b"):
+    for folder, run in (("a", nixel), ("b", nixel_process)):
         (tmp_path / folder).mkdir()
-        assert nixel("psf", *OIL, f"--out={out}", folder=tmp_path / folder).returncode == 0
+        assert run("psf", *OIL, f"--out={out}", folder=tmp_path / folder).returncode == 0
     assert everything(tmp_path / "a") == everything(tmp_path / "b")
     assert read_volume(tmp_path / "a" / out).data.shape == (5, 33, 33)
     # Again, over what is there.
@@ -62,6 +62,7 @@ def test_models(tmp_path):
         "series": ("--method=series",),
         "vectorial": ("--model=vectorial",),
         "confocal": ("--model=confocal", "--excitation=488nm", "--pinhole=0.1um"),
+        "confocal-vectorial": ("--model=confocal-vectorial", "--excitation=488nm", "--polarisation=x"),
     }.items():
         done = nixel("psf", *OIL, "--depth=2um", *more, f"--out={name}.nrrd", folder=tmp_path)
         assert done.returncode == 0, done.stderr
@@ -69,8 +70,25 @@ def test_models(tmp_path):
     # A point is at least as sharp in a confocal microscope, and blunter where light is a vector.
     width = {name: (data[2, 16] > data[2, 16].max() / 2).sum() for name, data in found.items()}
     assert width["confocal"] <= width["scalar"] <= width["vectorial"]
+    # Polarised along x, the spot of the illumination is longer along x.
+    middle = found["confocal-vectorial"][2]
+    assert middle[16, 19] > 1.05 * middle[19, 16]
     assert np.abs(found["series"] - found["scalar"]).max() < 5e-4
     assert np.abs(found["vectorial"] - found["scalar"]).max() > 1e-2
+
+
+def test_pixels_take_their_mean(tmp_path):
+    # Airy's pattern on pixels of 0.1 um, and five times finer; the mean of 5 x 5 of these is what a pixel sees.
+    light = ("--na=1.4", "--wavelength=610nm", "--sample-index=1.515", "--precision=float64")
+    for name, words in {
+        "coarse": ("--shape=1x9x9", "--spacing=0.25um,0.1um", "--pixel-integrated"),
+        "fine": ("--shape=1x45x45", "--spacing=0.25um,0.02um"),
+    }.items():
+        assert nixel("psf", *light, *words, f"--out={name}.nrrd", folder=tmp_path).returncode == 0
+    coarse, fine = (read_volume(tmp_path / f"{name}.nrrd").data[0] for name in ("coarse", "fine"))
+    means = fine.reshape(9, 5, 9, 5).mean(axis=(1, 3))
+    np.testing.assert_allclose(coarse, means / means.max(), atol=5e-3)
+    assert np.abs(coarse - fine[2::5, 2::5]).max() > 2e-2
 
 
 BAD = {
@@ -85,6 +103,9 @@ BAD = {
     "a model of another world": (["--model=magic"], "--model: found"),
     "a confocal without light": (["--model=confocal"], "--excitation"),
     "light for nothing": (["--excitation=488nm"], "--excitation is of --model confocal"),
+    "a pinhole for nothing": (["--pinhole=0.1um"], "--pinhole is of --model confocal"),
+    "no polarisation": (["--model=vectorial", "--polarisation=up"], "--polarisation: found"),
+    "a polarised number": (["--polarisation=x"], "of the vectorial models"),
     "a series of vectors": (["--model=vectorial", "--method=series"], "--method series"),
     "no format": (["--out=psf.png"], "--out: expected a name that ends in"),
     "no folder": (["--out=nowhere/psf.nrrd"], "does not exist; make it first"),
@@ -105,6 +126,21 @@ def test_bad_input_changes_nothing(tmp_path, words, message):
     done = nixel("psf", *OIL, "--out=psf.nrrd", *words, folder=tmp_path)
     assert_refused(done, message)
     assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize(("planes", "noted"), [(9, True), (41, False)])
+def test_a_focus_at_the_edge_of_the_volume_is_noted(tmp_path, planes, noted):
+    # Of a particle 2 um behind the coverslip, in water under oil, the focus is some 2 um before the nominal one.
+    words = (
+        "--na=1.4",
+        "--wavelength=610nm",
+        f"--shape={planes}x9x9",
+        "--spacing=0.25um,0.1um",
+        "--depth=2um",
+    )
+    done = nixel("psf", *words, "--out=psf.nrrd", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert ("note: the brightest plane is number 1 of 9" in done.stderr) == noted
 
 
 def test_help_is_there_at_once_without_the_libraries_that_compute(tmp_path):

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from files_to_files import everything, nixel, nixel_process
 
 from nixel.acquisition.formats.images import read_image, write_png
 from nixel.physics.optics import propagate
 
-FILES = ["amplitude.ome.tiff", "phase.ome.tiff", "picture.png", "record.json"]
+FILES = ["amplitude.ome.tiff", "focus.csv", "focus.png", "phase.ome.tiff", "picture.png", "record.json"]
 DISTANCE, PIXEL, N = 12e-6, 170e-9, 128
 
 
@@ -55,21 +56,11 @@ def arguments(frames, out, **changes):
     } | {key.replace("_", "-"): value for key, value in changes.items()}
     image = options.pop("image")
     named = [f"--{key}={value}" for key, value in options.items() if value is not None]
-    return [sys.executable, "-m", "nixel.imaging", "hologram", str(image), *named]
+    return ["hologram", str(image), *named]
 
 
 def run(frames, out, **changes):
-    return subprocess.run(arguments(frames, out, **changes), capture_output=True, text=True, check=False)
-
-
-def everything(folder):
-    """Name and hash of every file below a folder."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        if path.is_file()
-        else None
-        for path in folder.rglob("*")
-    }
+    return nixel(*arguments(frames, out, **changes))
 
 
 def test_a_hologram_becomes_pictures_and_a_record(frames, tmp_path):
@@ -92,7 +83,7 @@ def test_a_hologram_becomes_pictures_and_a_record(frames, tmp_path):
         )
     assert record["parameters"]["wavelength"] == {"value": pytest.approx(660e-9), "unit": "m", "in": "vacuum"}
     assert record["parameters"]["pixel_size"] == {"value": pytest.approx(170e-9), "unit": "m"}
-    for name in FILES[:3]:
+    for name in FILES[:-1]:
         assert record["outputs"][name] == hashlib.sha256((out / name).read_bytes()).hexdigest()
 
     # The disc is where it was put: dark in the amplitude, which elsewhere is about 1, the light alone.
@@ -102,6 +93,9 @@ def test_a_hologram_becomes_pictures_and_a_record(frames, tmp_path):
     assert pixels["PhysicalSizeX"] == 0.17
     assert np.median(amplitude) == pytest.approx(1, abs=0.05)
     assert amplitude[73:76, 83:86].mean() < 0.5
+    # The curve that was searched has its highest point at the distance, to a step of it.
+    curve = np.loadtxt(out / "focus.csv", delimiter=",", skiprows=1)
+    assert curve[curve[:, 1].argmax(), 0] == pytest.approx(DISTANCE, abs=np.diff(curve[:, 0]).max())
     phase = tifffile.imread(out / "phase.ome.tiff")
     assert phase.shape == (N, N)
     assert np.abs(phase).max() <= np.pi
@@ -114,8 +108,9 @@ def test_a_hologram_becomes_pictures_and_a_record(frames, tmp_path):
 
 
 def test_twice_the_same_is_the_same_to_the_byte(frames, tmp_path):
-    for name in ("first", "second"):
-        assert run(frames, tmp_path / name).returncode == 0
+    # The second time by a process of its own, as a person would.
+    assert run(frames, tmp_path / "first").returncode == 0
+    assert nixel_process(*arguments(frames, tmp_path / "second")).returncode == 0
     assert everything(tmp_path / "first") == everything(tmp_path / "second")
     before = everything(tmp_path / "first")
     assert run(frames, tmp_path / "first").returncode == 0
@@ -242,7 +237,10 @@ def test_a_read_only_folder_is_refused(frames, tmp_path):
 def test_an_interrupted_command_leaves_nothing(frames, tmp_path):
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        arguments(frames, tmp_path / "out"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        [sys.executable, "-m", "nixel.imaging", *arguments(frames, tmp_path / "out")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
     )
     time.sleep(0.9)
     process.send_signal(signal.SIGINT)
@@ -254,13 +252,7 @@ def test_an_interrupted_command_leaves_nothing(frames, tmp_path):
 
 
 def test_the_help_names_the_units():
-    done = subprocess.run(
-        [sys.executable, "-m", "nixel.imaging", "hologram", "--help"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"COLUMNS": "120"},
-    )
+    done = nixel_process("hologram", "--help", COLUMNS="120")
     assert done.returncode == 0
     for text in ("--pixel-size", "0.0851um", "660nm", "auto|17um", "5um:40um"):
         assert text in done.stdout

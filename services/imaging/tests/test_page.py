@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -14,53 +15,19 @@ from page_checks import (
     check_picture,
     check_state_word,
     check_stop_button,
-    chromium,
     colour_at,
-    find_chromium,
     screenshot,
     stop_button,
 )
 from playwright.sync_api import expect
+
+from nixel.imaging.answers import Progress
 
 pytestmark = pytest.mark.browser
 
 WEB = Path(__file__).parents[1] / "web"
 SIZES = {"desktop": (1280, 800), "touch screen": (1024, 600)}
 REFUSED = "Failed to load resource"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    executable = find_chromium()
-    if executable is None:
-        pytest.skip("Chromium is missing: apt-get install chromium, or name one with NIXEL_CHROMIUM")
-    with chromium(executable) as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def dist():
-    if not (WEB / "dist/index.html").is_file():
-        pytest.skip("the page is not built: make page (needs Node 20.19 or newer)")
-    return WEB / "dist"
-
-
-@pytest.fixture
-def service(dist):
-    service = CannedService(dist)
-    service.add(
-        run(1, "calibration"), run(2, picture_ids=[1]), run(3, state="failed", message="the coil was too hot")
-    )
-    yield service
-    service.silent.clear()
-    service.close()
-
-
-@pytest.fixture
-def page(browser):
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="dark")
-    yield context.new_page()
-    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
@@ -130,6 +97,40 @@ def test_an_interlock_shows_its_reading_its_limit_and_the_first_cause(page, serv
     expect(row).to_contain_text("tripped")
 
 
+def test_a_bypass_says_what_it_leaves_unguarded_until_when_by_whom_and_why(page, service):
+    watch = check_page(page, service.url)
+    listed = page.get_by_role("list", name="Bypassed interlocks")
+    expect(listed).to_have_count(0)
+    until = datetime.now().replace(hour=23, minute=58, second=7, microsecond=0).astimezone()
+    bypass = {
+        "interlock": "coil-temperature",
+        "by": "anna (user 1000, process 7)",
+        "reason": "the phantom is warmed on purpose",
+        "until": until.isoformat(),
+    }
+    bypassed = safety("SAFE", temperature=61.0, bypasses=[bypass])
+    bypassed.interlocks[0].bypassed = True
+    service.tell("safety", bypassed)
+    item = listed.get_by_role("listitem")
+    for text in (
+        "BYPASSED: coil temperature",
+        "protects nobody until 23:58:07",
+        "anna (user 1000, process 7)",
+        "the phantom is warmed on purpose",
+    ):
+        expect(item).to_contain_text(text)
+    box, stop = item.bounding_box(), stop_button(page).bounding_box()
+    assert box["y"] + box["height"] <= page.viewport_size["height"], "it should be seen without scrolling"
+    assert box["y"] >= stop["y"] + stop["height"], "it should not cover STOP"
+    row = page.locator(".interlocks li", has_text="coil temperature")
+    expect(row).to_contain_text("61.0 °C")
+    expect(row).to_contain_text("BYPASSED")
+    expect(row).not_to_contain_text("tripped")
+    service.tell("safety", safety())
+    expect(listed).to_have_count(0)
+    watch.check()
+
+
 def test_a_silent_safety_daemon_is_not_taken_for_a_safe_one(page, service):
     check_page(page, service.url)
     service.tell(
@@ -191,6 +192,44 @@ def test_progress_moves_and_the_new_picture_comes_up_by_itself(page, service):
     expect(bar).to_have_count(0)
     expect(page.get_by_role("status")).to_contain_text("Scan 4: done.")
     check_picture(page)
+    watch.check()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_run_is_paused_and_resumed(page, service, size):
+    width, height = SIZES[size]
+    page.set_viewport_size({"width": width, "height": height})
+    watch = check_page(page, service.url)
+    jobs = page.locator(".jobs")
+
+    def offers(*names):
+        texts = [text.strip() for text in jobs.locator(".now button").all_inner_texts()]
+        return texts == list(names)
+
+    service.tell("run", running(4, 25))
+    service.asked["/runs/4/pause"] = run(
+        4, state="paused", progress=Progress(stage="paused", done=25, total=100)
+    )
+    pause = jobs.get_by_role("button", name="Pause", exact=True)
+    expect(pause).to_be_visible()
+    assert offers("Pause", "Cancel")
+    for button in jobs.locator("button").all():
+        box = button.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+    pause.click()
+    expect(jobs).to_contain_text("Scan 4 Paused25 %")
+    expect(page.get_by_role("button", name="Scan 4")).to_contain_text("paused")
+    assert service.posted == [("/runs/4/pause", {})]
+    assert offers("Resume", "Cancel")
+    service.asked["/runs/4/resume"] = running(4, 26)
+    jobs.get_by_role("button", name="Resume", exact=True).click()
+    expect(jobs).to_contain_text("Scan 4 Measuring26 %")
+    assert service.posted[-1] == ("/runs/4/resume", {})
+    # What is measured cannot be paused any more.
+    service.tell("run", running(4, 0, stage="reconstructing"))
+    expect(jobs).to_contain_text("Reconstructing")
+    assert offers("Cancel")
     watch.check()
 
 

@@ -35,8 +35,8 @@ class Control:
 class Service:
     """The imaging service, a process of its own that can be killed and started again on the same folder."""
 
-    def __init__(self, bench, data: Path):
-        self._bench = bench
+    def __init__(self, bench, data: Path, instrument=INSTRUMENT):
+        self._bench, self._instrument = bench, str(instrument)
         self.data = data
         self._starts = 0
         self._listener = listen("127.0.0.1", 0)
@@ -52,7 +52,13 @@ class Service:
             "imaging service",
             "nixel.imaging",
             [
-                *("serve", "--instrument", INSTRUMENT, "--safety-socket", str(self._bench.safety_socket)),
+                *(
+                    "serve",
+                    "--instrument",
+                    self._instrument,
+                    "--safety-socket",
+                    str(self._bench.safety_socket),
+                ),
                 *("--data", str(self.data), "--fd", str(descriptor), *endpoints),
             ],
             log=self._bench.runtime / f"imaging-{self._starts}.log",
@@ -68,6 +74,10 @@ class Service:
                 time.sleep(0.05)
             else:
                 return self
+
+    def arm(self):
+        """Reset and arm the bench's safety daemon."""
+        self._bench.arm()
 
     def kill(self):
         """SIGKILL; the caller wants to know when."""

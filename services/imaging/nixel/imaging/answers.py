@@ -48,7 +48,7 @@ class DatasetAnswer(_Answer):
 
     id: int
     run_id: int
-    kind: Literal["calibration", "measurement"]
+    kind: Literal["calibration", "measurement", "images"]
     path: str = Field(description="Within the data folder")
     sha256: str
     size: int = Field(description="Bytes")
@@ -105,7 +105,8 @@ class RunRequest(BaseModel):
     kind: RunKind
     protocol: dict[str, Any] = Field(
         default_factory=dict,
-        description="Settings of the scan or calibration protocol; defaults where left out",
+        description="Settings of the scan or calibration protocol, defaults where left out; of a sequence, the "
+        "useq.MDASequence itself",
     )
     reconstruction: dict[str, Any] = Field(
         default_factory=dict, description="Settings of the reconstruction; defaults where left out"
@@ -114,6 +115,55 @@ class RunRequest(BaseModel):
         default=None,
         description="The dataset to reconstruct a scan with; the instrument's newest calibration if left out",
     )
+
+
+class PlanRequest(BaseModel):
+    """A job that somebody thinks of doing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: RunKind
+    protocol: dict[str, Any] = Field(default_factory=dict, description="As for a run")
+
+
+class HeatingAnswer(_Answer):
+    """How warm a part would become."""
+
+    part: str = Field(description="The one that becomes hottest")
+    start: float = Field(description="In degC")
+    peak: float = Field(description="In degC, by the estimate")
+
+
+class PlanAnswer(_Answer):
+    """What a job would take."""
+
+    instrument: str
+    duration: float = Field(description="In s, by the estimate")
+    size: int = Field(description="Of the data, in bytes")
+    frames: int
+    on_time: float = Field(description="The longest time at a stretch that drive field or light is on, in s")
+    duty: float = Field(description="The share of the time that it is on")
+    heating: HeatingAnswer | None = Field(description="Null where the instrument file gives no data for it")
+    notes: list[str] = Field(description="What the estimate does not count")
+
+
+class SequenceRequest(BaseModel):
+    """The text of a sequence file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(
+        max_length=255, description="The file's, whose ending says the language: .json, .yaml, .yml or .toml"
+    )
+    text: str = Field(max_length=2**18)
+
+
+class SequenceAnswer(_Answer):
+    """What a sequence file asks for, and what it would take."""
+
+    kind: RunKind
+    protocol: dict[str, Any] = Field(description="As for a run")
+    plan: PlanAnswer
 
 
 class InterlockAnswer(BaseModel):
@@ -127,6 +177,16 @@ class InterlockAnswer(BaseModel):
     unit: str | None
     age_s: float | None
     message: str
+    bypassed: bool = Field(default=False, description="It forbids nothing, whatever it finds")
+
+
+class BypassAnswer(BaseModel):
+    """An interlock that protects nobody for now, because somebody said so."""
+
+    interlock: str
+    by: str = Field(description="User name, user and process", examples=["anna (user 1000, process 7)"])
+    reason: str
+    until: datetime = Field(description="It ends by then; any stop and any fault end it before")
 
 
 class LeaseAnswer(BaseModel):
@@ -155,6 +215,7 @@ class SafetyAnswer(BaseModel):
     lease: LeaseAnswer | None = None
     first_cause: CauseAnswer | None = Field(default=None, description="Kept until reset")
     causes: list[CauseAnswer] = []
+    bypasses: list[BypassAnswer] = []
     off_reason: str | None = Field(
         default=None, description="Why the outputs were last switched off; null while one is on"
     )

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from nixel.acquisition.instrument import Instrument
 from nixel.imaging.answers import EventAnswer
+from nixel.imaging.device_desk import DeviceDesk
 from nixel.imaging.hub import Hub
 from nixel.imaging.store import Database, DataFolder, Event
 from nixel.safety.client import SafetyClient
@@ -23,6 +24,7 @@ class Context:
     safety: SafetyClient
     instrument: Instrument
     instrument_id: int
+    devices: DeviceDesk
 
     def record(
         self,

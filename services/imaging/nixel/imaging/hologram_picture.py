@@ -16,12 +16,16 @@ _MARGIN, _HEADER, _FOOTER = 16, 34, 44
 _PAPER, _INK, _FAINT = (16, 18, 22), (236, 238, 240), (150, 156, 164)
 _MARK = (255, 196, 0)
 _TAILS = (0.05, 99.95)  # percentiles that become the ends of the scale
+_SHALLOWEST = 0.02  # range of the amplitude that is shown
 # From blue over near-black to orange: zero recedes, and the two signs differ in hue as well as in brightness.
 _SIGNED = np.array([[120, 200, 255], [30, 100, 190], [22, 24, 30], [200, 90, 20], [255, 214, 130]], float)
 
 
 def draw_picture(
-    field: NDArray[np.complexfloating[Any, Any]], pixel_size: float, mark: tuple[float, float] | None = None
+    field: NDArray[np.complexfloating[Any, Any]],
+    phase: NDArray[np.floating[Any]],
+    pixel_size: float,
+    mark: tuple[float, float] | None = None,
 ) -> NDArray[np.uint8]:
     """Draw amplitude and phase side by side, each with its scale, over a scale bar.
 
@@ -29,6 +33,8 @@ def draw_picture(
     ----------
     field
         Complex field, (y, x), in units of the illuminating wave.
+    phase
+        Its phase, (y, x), rad; wrapped or not.
     pixel_size
         Metres.
     mark
@@ -39,30 +45,34 @@ def draw_picture(
     ndarray, uint8, (rows, columns, 3)
         RGB.
     """
-    amplitude, phase = np.abs(field), np.angle(field)
+    amplitude = np.abs(field)
     low, high = (float(v) for v in np.percentile(amplitude, _TAILS))
-    swing = max(float(np.percentile(np.abs(phase), _TAILS[1])), 1e-6)
-    grey = np.repeat((_unit(amplitude, low, high) * 255)[:, :, None], 3, axis=2)
-    position = _unit(phase, -swing, swing) * (len(_SIGNED) - 1)
-    stops = np.arange(len(_SIGNED))
-    signed = np.stack([np.interp(position, stops, _SIGNED[:, c]) for c in range(3)], axis=2)
-    panels = [Image.fromarray(np.rint(p).astype(np.uint8)) for p in (grey, signed)]
-
+    if high - low < _SHALLOWEST:
+        # A sample that only delays: what its amplitude differs by is rounding.
+        low, high = (low + high - _SHALLOWEST) / 2, (low + high + _SHALLOWEST) / 2
+    # Unwrapped, a phase may be far from zero everywhere: the middle of what there is, in whole turns, stands for it.
+    middle = 2 * math.pi * round(float(np.median(phase)) / (2 * math.pi))
+    swing = max(float(np.percentile(np.abs(phase - phase.dtype.type(middle)), _TAILS[1])), 1e-6)
     rows, columns = field.shape
     scale = _panel_scale(rows, columns)
     size = (max(round(columns * scale), 1), max(round(rows * scale), 1))
-    resample = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
+    shown = [_resized(values, size, scale) for values in (amplitude, phase)]
+    grey = np.repeat((_unit(shown[0], low, high) * 255)[:, :, None], 3, axis=2)
+    position = _unit(shown[1], middle - swing, middle + swing) * (len(_SIGNED) - 1)
+    stops = np.arange(len(_SIGNED))
+    signed = np.stack([np.interp(position, stops, _SIGNED[:, c]) for c in range(3)], axis=2)
+    panels = [Image.fromarray(np.rint(p).astype(np.uint8)) for p in (grey, signed)]
     width = 2 * size[0] + 3 * _MARGIN
     canvas = Image.new("RGB", (width, size[1] + _HEADER + _FOOTER), _PAPER)
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(15)
     titles = (
         ("Amplitude", f"{low:.2f} to {high:.2f}, light alone is 1"),
-        ("Phase", f"{-swing:.2f} to {swing:.2f} rad"),
+        ("Phase", f"{middle - swing:.2f} to {middle + swing:.2f} rad"),
     )
     for index, (panel, (title, legend)) in enumerate(zip(panels, titles, strict=True)):
         left = _MARGIN + index * (size[0] + _MARGIN)
-        canvas.paste(panel.resize(size, resample), (left, _HEADER))
+        canvas.paste(panel, (left, _HEADER))
         draw.text((left, _HEADER - 25), title, fill=_INK, font=font)
         draw.text((left + size[0], _HEADER - 25), legend, fill=_FAINT, font=font, anchor="ra")
         if mark is not None:
@@ -79,6 +89,12 @@ def draw_picture(
             anchor="ra",
         )
     return np.asarray(canvas)
+
+
+def _resized(values: NDArray[Any], size: tuple[int, int], scale: float) -> NDArray[Any]:
+    """Numbers for each pixel of a panel: first this and then colours, so that a whole sensor takes little memory."""
+    resample = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
+    return np.asarray(Image.fromarray(values.astype(np.float32, copy=False)).resize(size, resample))
 
 
 def _unit(values: NDArray[Any], low: float, high: float) -> NDArray[Any]:

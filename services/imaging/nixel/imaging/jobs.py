@@ -1,7 +1,8 @@
 """The job runner: one job at a time, in the order they were asked for, remembered in the store.
 
-A job's steps are committed one by one, each only when its file is whole, so that a restart knows what is left:
-a measurement that was under way is gone (its interruption is recorded), one that was committed is reconstructed.
+A job's steps are committed one by one, each only when its file is whole, so that a restart knows what is left: of a
+measurement that was under way the frames are kept that were safe on the disk (its interruption is recorded), one that
+was whole is reconstructed.
 """
 
 import logging
@@ -15,18 +16,33 @@ from sqlalchemy.orm import Session
 
 from nixel.acquisition.devices import DeviceError
 from nixel.acquisition.formats.mdf import MdfError
+from nixel.acquisition.plan import Plan
 from nixel.acquisition.protocol import CalibrationProtocol, ProtocolError, ScanProtocol
+from nixel.acquisition.recording import RecordingError
 from nixel.acquisition.scan import ScanAborted
-from nixel.imaging import pipeline
+from nixel.acquisition.sequences import SequenceError
+from nixel.imaging import microscope_runs, pipeline
 from nixel.imaging.answers import Progress
 from nixel.imaging.context import Context
 from nixel.imaging.errors import UserError
+from nixel.imaging.kept_files import marks_of
 from nixel.imaging.parameters import ReconstructionParameters
-from nixel.imaging.store import Dataset, DatasetKind, Run, RunKind, RunState
+from nixel.imaging.repair import repair_recordings, run_of
+from nixel.imaging.store import UNFINISHED, Dataset, DatasetKind, Run, RunKind, RunState
 from nixel.imaging.views import run_answer
 from nixel.safety.client import SafetyError
 
 _log = logging.getLogger(__name__)
+_KNOWN = (
+    *(DeviceError, MdfError, ProtocolError, RecordingError, SafetyError, SequenceError, UserError),
+    OSError,
+)
+_MODELS: dict[RunKind, type[CalibrationProtocol] | type[ScanProtocol]] = {
+    RunKind.CALIBRATION: CalibrationProtocol,
+    RunKind.SCAN: ScanProtocol,
+}
+_PAUSED = "paused"
+_MEASURED = ("writing", "reconstructing")
 
 
 def _validated(model: type[Any], settings: dict[str, Any], what: str) -> dict[str, Any]:
@@ -51,6 +67,7 @@ class Jobs:
         self._lock = threading.Lock()
         self._active: int | None = None
         self._cancelled: set[int] = set()
+        self._paused: set[int] = set()
         self._progress: Progress | None = None
         self._thread = threading.Thread(target=self._work, name="jobs")
 
@@ -70,9 +87,7 @@ class Jobs:
         UserError
             If the settings are wrong, or a scan has no calibration to be reconstructed with.
         """
-        model = CalibrationProtocol if kind is RunKind.CALIBRATION else ScanProtocol
-        protocol = pipeline.with_seed(protocol, self._context.instrument)
-        settings = _validated(model, protocol, "protocol")
+        settings = self._settings(kind, protocol)
         parameters = _validated(ReconstructionParameters, reconstruction, "reconstruction")
         with self._context.database.session() as session:
             if kind is RunKind.SCAN:
@@ -95,6 +110,27 @@ class Jobs:
         self._wake.set()
         return run_id
 
+    def _settings(self, kind: RunKind, protocol: dict[str, Any]) -> dict[str, Any]:
+        if kind is RunKind.SEQUENCE:
+            return microscope_runs.checked(protocol, self._context.instrument)[0]
+        return _validated(_MODELS[kind], pipeline.with_seed(protocol, self._context.instrument), "protocol")
+
+    def plan(self, kind: RunKind, protocol: dict[str, Any]) -> Plan:
+        """What a job would take; nothing is done.
+
+        Raises
+        ------
+        UserError
+            If the settings are wrong, or the instrument cannot run it.
+        """
+        if kind is RunKind.SEQUENCE:
+            return microscope_runs.checked(protocol, self._context.instrument)[1]
+        try:
+            settings = _MODELS[kind](**_validated(_MODELS[kind], protocol, "protocol"))
+            return settings.plan(self._context.instrument)
+        except ProtocolError as error:
+            raise UserError(str(error)) from error
+
     def _check_calibration(self, session: Session, calibration_id: int | None) -> None:
         """Raise `UserError` unless a scan that is queued now will have a calibration when it is measured."""
         mine = Run.instrument_id == self._context.instrument_id
@@ -110,9 +146,7 @@ class Jobs:
                     "another configuration of this one."
                 )
             return
-        coming = select(Run.id).where(
-            mine, Run.kind == RunKind.CALIBRATION, Run.state.in_([RunState.QUEUED, RunState.RUNNING])
-        )
+        coming = select(Run.id).where(mine, Run.kind == RunKind.CALIBRATION, Run.state.in_(UNFINISHED))
         known = pipeline.newest_calibration(session, self._context.instrument_id)
         if known is None and session.scalar(coming.limit(1)) is None:
             raise UserError(
@@ -139,6 +173,45 @@ class Jobs:
             active = self._active == run_id
         if not active:
             self._end(run_id, RunState.CANCELLED, "cancelled before it began")
+
+    def pause(self, run_id: int) -> None:
+        """Let the run that measures wait: its state tells when the drive field is off.
+
+        Raises
+        ------
+        UserError
+            If there is none of that number, or it does not measure.
+        """
+        self._running(run_id)
+        with self._lock:
+            if self._progress is not None and self._progress.stage in _MEASURED:
+                raise UserError(f"Run {run_id} has measured all that it was to: there is nothing to pause.")
+            self._paused.add(run_id)
+
+    def resume(self, run_id: int) -> None:
+        """Let a run that waits go on with its next frame.
+
+        Raises
+        ------
+        UserError
+            If there is none of that number, or it does not wait.
+        """
+        self._running(run_id)
+        with self._lock:
+            if run_id not in self._paused:
+                raise UserError(f"Run {run_id} is not paused.")
+            self._paused.discard(run_id)
+
+    def _running(self, run_id: int) -> None:
+        with self._context.database.session() as session:
+            run = session.get(Run, run_id)
+        if run is None:
+            raise UserError(f"There is no run {run_id}.")
+        if run.state.final:
+            raise UserError(f"Run {run_id} has ended already ({run.state}).")
+        with self._lock:
+            if self._active != run_id:
+                raise UserError(f"Run {run_id} waits for its turn: only the run that measures can be paused.")
 
     def progress(self, run_id: int) -> Progress | None:
         """How far a job is, if it is the one that runs."""
@@ -173,6 +246,7 @@ class Jobs:
                 with self._lock:
                     self._active, self._progress = None, None
                     self._cancelled.discard(run_id)
+                    self._paused.discard(run_id)
 
     def _next(self) -> int | None:
         with self._context.database.session() as session:
@@ -193,17 +267,16 @@ class Jobs:
                 run_id,
                 progress=lambda stage, done, total: self._report(run_id, stage, done, total),
                 cancelled=lambda: self._ending.is_set() or run_id in self._cancelled,
+                paused=lambda: run_id in self._paused,
             )
         except ScanAborted as error:
             if self._ending.is_set():
-                self._end(
-                    run_id, RunState.INTERRUPTED, "the service was stopped; nothing of the scan was kept"
-                )
+                self._end(run_id, RunState.INTERRUPTED, _words(error, "the service was stopped"))
             else:
                 cancelled = run_id in self._cancelled
-                self._end(run_id, RunState.CANCELLED if cancelled else RunState.FAILED, str(error))
-        except (DeviceError, MdfError, ProtocolError, SafetyError, UserError, OSError) as error:
-            self._end(run_id, RunState.FAILED, str(error))
+                self._end(run_id, RunState.CANCELLED if cancelled else RunState.FAILED, _words(error))
+        except _KNOWN as error:
+            self._end(run_id, RunState.FAILED, _words(error))
         except Exception as error:  # noqa: BLE001
             # Whatever went wrong, the runner must live on for the next job, and the record must say so.
             _log.exception("run %d failed", run_id)
@@ -215,6 +288,9 @@ class Jobs:
         with self._lock:
             before = self._progress
             self._progress = Progress(stage=stage, done=done, total=total)
+        waits, waited = stage == _PAUSED, before is not None and before.stage == _PAUSED
+        if waits != waited:
+            self._turn(run_id, RunState.PAUSED if waits else RunState.RUNNING)
         # Watchers want to see it move, not every frame.
         if (
             before is None
@@ -223,6 +299,14 @@ class Jobs:
             or done * 100 // total != before.done * 100 // total
         ):
             self._publish(run_id)
+
+    def _turn(self, run_id: int, state: RunState) -> None:
+        paused = state is RunState.PAUSED
+        text = f"Run {run_id} waits, with drive field and light off" if paused else f"Run {run_id} goes on"
+        with self._context.database.session() as session:
+            session.get_one(Run, run_id).state = state
+            kind = "paused" if paused else "continued"
+            self._context.record(kind, text, run_id=run_id, session=session)
 
     def _end(self, run_id: int, state: RunState, message: str) -> None:
         text = f"Run {run_id}: {state}" + (f": {message}" if message else "")
@@ -242,23 +326,43 @@ class Jobs:
 
     def _recover(self) -> None:
         """Decide about every job that was running when the last service ended, however it ended."""
-        pipeline.remove_unfinished_files(self._context.folder)
-        with self._context.database.session() as session:
-            running = list(session.scalars(select(Run).where(Run.state == RunState.RUNNING).order_by(Run.id)))
+        folder, database = self._context.folder, self._context.database
+        pipeline.remove_unfinished_files(folder)
+        left = {
+            run_of(outcome.recording): outcome.words
+            for outcome, _ in repair_recordings(folder, database, self._context.record)
+        }
+        with database.session() as session:
+            begun = (RunState.RUNNING, RunState.PAUSED)
+            running = list(session.scalars(select(Run).where(Run.state.in_(begun)).order_by(Run.id)))
         for run in running:
-            adopted = pipeline.adopt_whole_file(self._context, run)
+            self._recover_run(run, left.get(run.id, "nothing of it was kept"))
+
+    def _recover_run(self, run: Run, left: str) -> None:
+        adopted = pipeline.adopt_whole_file(self._context, run)
+        with self._context.database.session() as session:
+            kept = session.scalar(select(Dataset).where(Dataset.run_id == run.id).limit(1))
+        path = None if kept is None else self._context.folder.path / kept.path
+        if kept is None:
+            again = f"the service ended while it measured; {left}, start it again"
+            self._end(run.id, RunState.INTERRUPTED, again)
+        elif path is not None and path.exists() and not marks_of(path).complete:
+            self._end(
+                run.id,
+                RunState.INTERRUPTED,
+                f"the service ended while it measured; {left} (dataset-{kept.id})",
+            )
+        elif run.kind is not RunKind.SCAN:
+            self._end(run.id, RunState.DONE, "")
+        else:
             with self._context.database.session() as session:
-                kept = session.scalar(select(Dataset.id).where(Dataset.run_id == run.id).limit(1))
-                if kept is not None and run.kind is RunKind.SCAN:
-                    session.get_one(Run, run.id).state = RunState.QUEUED
-            if kept is None:
-                self._end(
-                    run.id,
-                    RunState.INTERRUPTED,
-                    "the service ended while it measured; nothing of it was kept, start it again",
-                )
-            elif run.kind is RunKind.CALIBRATION:
-                self._end(run.id, RunState.DONE, "")
-            else:
-                how = "was found whole" if adopted else "had been kept"
-                self._context.record("resumed", f"Run {run.id} goes on: its measurement {how}", run_id=run.id)
+                session.get_one(Run, run.id).state = RunState.QUEUED
+            how = "was found whole" if adopted else "had been kept"
+            self._context.record("resumed", f"Run {run.id} goes on: its measurement {how}", run_id=run.id)
+
+
+def _words(error: Exception, text: str = "") -> str:
+    """An error with its notes: what of the run is kept."""
+    notes = getattr(error, "__notes__", [])
+    parts = [text or str(error), *notes]
+    return " ".join(part if part.endswith(".") else f"{part}." for part in parts) if notes else parts[0]

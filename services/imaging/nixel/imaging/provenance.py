@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from functools import cache
@@ -51,12 +52,29 @@ def running_system(root: Path = Path("/")) -> dict[str, Any]:
             "note": "this machine does not run NixOS: the hashes of the lock files stand in for the system",
             "locks": locks,
         }
-    installed = sorted(f"{d.metadata['Name']}=={d.version}" for d in distributions())
+    installed = sorted(f"{name}=={version}" for name, version in _installed().items())
     return {
         "store_path": None,
         "note": "this machine does not run NixOS: the hash of the installed versions stands in for the system",
         "installed_sha256": hashlib.sha256("\n".join(installed).encode()).hexdigest(),
     }
+
+
+def _installed() -> dict[str, str]:
+    """Name and version of every distribution that an import can reach.
+
+    A name may be found more than once, for instance where a folder on the path holds a build's leftovers beside the
+    installed distribution. The first is the one that is imported: only it counts, or two processes of one machine
+    would tell of different software.
+    """
+    found: dict[str, str] = {}
+    for distribution in distributions():
+        # Without metadata, as an installation that was broken off leaves a folder, it has no name.
+        if "Name" in distribution.metadata:
+            found.setdefault(
+                re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower(), distribution.version
+            )
+    return found
 
 
 def _revision() -> str | None:

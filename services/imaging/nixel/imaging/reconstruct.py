@@ -1,7 +1,6 @@
 """From a measurement file and a calibration file to the numbers of a picture: one function of its inputs."""
 
 import hashlib
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,18 @@ from threadpoolctl import threadpool_limits
 
 from nixel.acquisition.formats.mdf import Grid, Mdf, MdfError, read_mdf
 from nixel.imaging.errors import UserError
+from nixel.imaging.mpi_matrix import Choice
+from nixel.imaging.mpi_pair import check_together, iron_per_voxel
+from nixel.imaging.mpi_signal import at_frequencies, frames_of, kept_frequencies
+from nixel.imaging.mpi_volume import Resources, Solving, solve
 from nixel.imaging.parameters import ReconstructionParameters
 from nixel.reconstruction.mpi import SystemMatrixReconstruction, background_at, without_drift
+
+_TOGETHER = 64  # frames that are solved at once
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -28,11 +37,14 @@ class Reconstructed:
         Of its voxels.
     scan : Mdf
         What it shows.
+    centre : tuple of float
+        Of the grid, (x, y, z) in m: patches need not lie around the origin.
     """
 
     pixels: NDArray[np.float32]
     grid: Grid
     scan: Mdf
+    centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def pixels_sha256(self) -> str:
@@ -41,34 +53,43 @@ class Reconstructed:
         return hashlib.sha256(header + np.ascontiguousarray(self.pixels).tobytes()).hexdigest()
 
 
-def corrected(mdf: Mdf) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Background-corrected foreground spectra and all background frames, in the order of time.
+def corrected(mdf: Mdf, frequencies: NDArray[np.int64] | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Background-corrected foreground spectra and all background frames.
 
-    Both have the shape (frames, channels, frequencies).
+    Parameters
+    ----------
+    mdf : Mdf
+    frequencies : array of int64, optional
+        Which are wanted, from 0; all that the file has if left out.
+
+    Returns
+    -------
+    foreground : array of complex, shape (frames, channels, frequencies)
+        A calibration's in the order in which x runs fastest, others in the order of the file.
+    background : array of complex, shape (frames, channels, frequencies)
+        In the order of time.
+
+    Raises
+    ------
+    MdfError, UserError
+        The file has no measured data, no background frames, or not the frequencies.
     """
-    measurement = mdf.measurement
-    if measurement is None:
-        raise MdfError(f"{mdf.path}: expected measured data, found none")
-    spectra = measurement.spectra()[:, 0]
-    empty = measurement.is_background
-    # Frames may be stored by place on the grid; the drift of the background goes with their place in time.
-    order = measurement.frame_permutation
-    times = np.arange(len(spectra), dtype=float) if order is None else order.astype(float)
-    if not empty.any():
-        raise UserError(
-            f"{mdf.path}: expected background frames, found none: measure again with background_frames of 1 or "
-            "more (3 or more for a calibration)."
-        )
+    measurement, empty, times = frames_of(mdf)
+    spectra = at_frequencies(mdf, measurement.spectra()[:, 0], frequencies)
     by_time = np.flatnonzero(empty)[np.argsort(times[empty])]
     background = spectra[by_time]
     drifting = background_at(background, times[by_time], times[~empty])
-    return spectra[~empty] - drifting, background
+    foreground = spectra[~empty] - drifting
+    if mdf.calibration is not None and mdf.calibration.order != "xyz":
+        foreground = foreground[mdf.calibration.by_place()]
+    return foreground, background
 
 
 def reconstruct(measurement: Path, calibration: Path, parameters: ReconstructionParameters) -> Reconstructed:
     """Reconstruct a scan with a calibration.
 
-    The same files and parameters give the same bits: one thread, so that no sum depends on how it was split.
+    The same files and parameters give the same bits: one thread, so that no sum depends on how it was split. The
+    patches of a scan become one picture.
 
     Parameters
     ----------
@@ -89,10 +110,13 @@ def reconstruct(measurement: Path, calibration: Path, parameters: Reconstruction
     if matrix.calibration is None:
         raise MdfError(f"{calibration}: expected a calibration, found a {matrix.kind}")
     check_together(scan, matrix)
+    if scan.setting.offset_fields is not None:
+        return _of_patches(scan, measurement, calibration, parameters)
     with threadpool_limits(1):
         system, background = corrected(matrix)
-        measured, _ = corrected(scan)
-        frequencies = np.fft.rfftfreq(scan.setting.samples, 1.0 / scan.setting.base_frequency)
+        kept = kept_frequencies(matrix)
+        measured, _ = corrected(scan, kept)
+        frequencies = np.fft.rfftfreq(scan.setting.samples, 1.0 / scan.setting.base_frequency)[kept]
         try:
             prepared = SystemMatrixReconstruction.prepare(
                 system,
@@ -111,25 +135,37 @@ def reconstruct(measurement: Path, calibration: Path, parameters: Reconstruction
     return Reconstructed(images, grid, scan)
 
 
-def check_together(scan: Mdf, matrix: Mdf) -> None:
-    """Refuse a calibration that was taken with other settings than the scan."""
-    for name in ("base_frequency", "dividers", "drive_field", "gradient", "samples", "channels"):
-        ours, theirs = getattr(scan.setting, name), getattr(matrix.setting, name)
-        if ours != theirs:
-            raise UserError(
-                f"{scan.path} and {matrix.path} do not belong together: expected the calibration's {name} to be "
-                f"{ours}, found {theirs}. Calibrate with the settings of the scan."
-            )
-
-
-def iron_per_voxel(matrix: Mdf, voxel_volume: float) -> float:
-    """Concentration in mol/m^3 of a voxel that holds as much iron as the calibration sample."""
-    assert matrix.calibration is not None
-    tracer, delta = matrix.labels.tracer, matrix.calibration.delta_sample_size
-    known = tracer is not None and math.isfinite(tracer.concentration)
-    if not known or delta is None or tracer is None:
-        raise UserError(
-            f"{matrix.path}: expected the concentration and size of the calibration sample, found none: without them "
-            "a picture has no unit."
-        )
-    return tracer.concentration * 1e3 * math.prod(delta) / voxel_volume
+def _of_patches(
+    scan: Mdf, measurement: Path, calibration: Path, parameters: ReconstructionParameters
+) -> Reconstructed:
+    """Solve all patches jointly, as `nixel mpi reconstruct` does."""
+    band = (parameters.lowest_frequency, parameters.highest_frequency)
+    solving = Solving(
+        method="kaczmarz",
+        iterations=parameters.iterations,
+        relative_lambda=parameters.relative_lambda,
+        l1=0.0,
+        total_variation=0.0,
+        signed=False,
+        choice=Choice(parameters.snr_threshold, band, None, None, "whitening"),
+        background="blocks",
+        leakage=False,
+        frames=_TOGETHER,
+    )
+    resources = Resources(workers=1, memory=None, scratch=measurement.parent, cluster=None)
+    with threadpool_limits(1):
+        try:
+            volume = solve(measurement, calibration, solving, resources, _silent).volume
+        except ValueError as error:
+            raise UserError(f"{measurement}, {calibration}: {error}") from error
+    planes = np.asarray(volume.data, dtype=np.float32)
+    # Frames of one plane, as a calibration in the plane gives them.
+    images = np.ascontiguousarray(planes.reshape(-1, *planes.shape[-2:]))
+    thickness, *spacing = volume.spacing
+    extents = [step * count for step, count in zip(spacing, images.shape[1:], strict=True)]
+    grid = Grid((images.shape[1], images.shape[2]), (extents[0], extents[1]), thickness)
+    z, y, x = (
+        first + (count - 1) / 2 * step
+        for first, count, step in zip(volume.origin, (1, *images.shape[1:]), volume.spacing, strict=True)
+    )
+    return Reconstructed(images, grid, scan, (x, y, z))

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from nixel.acquisition.formats.mdf import sha256_file
+from nixel.acquisition.formats.mdf_marks import read_marks
 from nixel.acquisition.instrument import load_instrument
 from nixel.imaging import pipeline
 from nixel.imaging.errors import UserError
 from nixel.imaging.parameters import ReconstructionParameters
 from nixel.imaging.provenance import running_system, software
 from nixel.imaging.reconstruct import reconstruct
-from nixel.imaging.store import Database, DataFolder, Dataset, Picture
+from nixel.imaging.store import Database, DataFolder, Dataset, DatasetKind, Picture
 from nixel.imaging.virtual_bench import VirtualBench
 
 Report = Callable[[str, int, int], None]
@@ -142,6 +143,18 @@ def reproduce(
             f"{identity} was measured on a real instrument: the world does not repeat itself. "
             "Its stored file is unchanged."
         )
+    if isinstance(row, Dataset) and row.kind is DatasetKind.IMAGES:
+        raise UserError(
+            f"{identity} are a microscope's images: their sequence is in them, and `nixel run` runs it again, but "
+            "frames at other times are other frames. Its stored files are unchanged."
+        )
+    if isinstance(row, Dataset):
+        marks = read_marks(folder.path / row.path)
+        if not marks.complete:
+            raise UserError(
+                f"{identity} is incomplete ({marks.why}): a run that ends early does not end twice at the same moment. "
+                "Its stored file is unchanged."
+            )
     if not from_stored:
         for dataset in {measurement.id: measurement, calibration.id: calibration}.values():
             if dataset.simulated:

@@ -3,12 +3,35 @@
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from nixel.safety.client import SafetyClient, SafetyError
+from nixel.safety.client import SafetyClient, SafetyError, Status
 
 _RETRY_SECONDS = 1.0
+
+
+def told(status: Status) -> dict[str, Any]:
+    """Give what the daemon has said just now as the page is told it: the end of a bypass as a time of day.
+
+    What is left of a bypass would be wrong as soon as it has been kept for a while.
+
+    Parameters
+    ----------
+    status : Status
+
+    Returns
+    -------
+    dict
+        What `SafetyAnswer` has, fit for JSON.
+    """
+    now = datetime.now(UTC)
+    plain = asdict(status)
+    for bypass in plain["bypasses"]:
+        end = now + timedelta(seconds=max(0.0, bypass.pop("remaining_s")))
+        bypass["until"] = end.isoformat(timespec="seconds")
+    return {"reachable": True, **plain}
 
 
 class SafetyWatch:
@@ -40,7 +63,7 @@ class SafetyWatch:
         while not self._ended.is_set():
             try:
                 for status in SafetyClient(self._socket).subscribe():
-                    self._report({"reachable": True, **asdict(status)})
+                    self._report(told(status))
                     if self._ended.is_set():
                         return
             except SafetyError as error:

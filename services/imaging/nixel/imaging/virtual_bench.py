@@ -9,13 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from nixel.acquisition.instrument import load_instrument
+from nixel.acquisition.instrument import Instrument, load_instrument
 from nixel.acquisition.instrument_file import path_of
 from nixel.imaging.errors import UserError
 from nixel.imaging.processes import Child
 from nixel.safety.client import SafetyClient
 
 _PATIENCE = 20.0
+_SERIAL = {"grbl-stage": "grbl", "line-sensor": "environment", "scpi-supply": "supply"}
 
 
 class VirtualBench:
@@ -34,6 +35,8 @@ class VirtualBench:
     safety_socket : Path
     panel : Path
         The socket of a microscope's panel; a scanner has none.
+    microscope : Path
+        The socket of its camera and light.
     runtime : Path
         A folder that is gone afterwards.
     """
@@ -52,6 +55,7 @@ class VirtualBench:
             self.endpoints: dict[str, str] = {}
             shipped = load_instrument(self._name)
             wires = self._panel(stack) if shipped.scanner is None else self._scanner(stack)
+            self._serial(stack, shipped)
             self.instrument = shipped.with_endpoints(self.endpoints)
             daemon = Child(
                 "safety daemon",
@@ -99,7 +103,36 @@ class VirtualBench:
         )
         self.add(stack.enter_context(panel))
         panel.first_line()
+        self.microscope = self.runtime / "microscope"
+        microscope = Child(
+            "virtual microscope",
+            "nixel.acquisition.virtual.microscope",
+            ["--instrument", self._name, "--socket", str(self.microscope), "--panel", str(self.panel)],
+            log=self.runtime / "microscope.log",
+        )
+        self.add(stack.enter_context(microscope))
+        microscope.first_line()
+        self.endpoints = {"camera.path": str(self.microscope), "light.path": str(self.microscope)}
         return ["--panel", str(self.panel), "--thermal", str(thermal)]
+
+    def _serial(self, stack: ExitStack, shipped: Instrument) -> None:
+        """Start what simulates the serial devices of an instrument."""
+        focus = shipped.microscope.focus if shipped.microscope else None
+        for name, device in shipped.devices.items():
+            if device.adapter not in _SERIAL:
+                continue
+            link = self.runtime / name
+            carried = focus is not None and focus.stage == name
+            also = ["--microscope", str(self.microscope), "--instrument", self._name] if carried else []
+            child = Child(
+                f"virtual {name}",
+                f"nixel.acquisition.virtual.{_SERIAL[device.adapter]}",
+                ["--link", str(link), *also],
+                log=self.runtime / f"{name}.log",
+            )
+            self.add(stack.enter_context(child))
+            child.first_line()
+            self.endpoints[f"{name}.path"] = str(link)
 
     def add(self, child: Child) -> None:
         """Watch over one more process."""

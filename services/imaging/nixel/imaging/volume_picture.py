@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _LONGEST = 512  # pixels of the longest edge
 _SMALLEST = 8
 _MARGIN, _HEADER, _FOOTER, _WIDTH = 16, 34, 44, 300
+_LEGEND = 220  # pixels of the widest scale bar with its length, in a narrow picture
 _PAPER, _INK, _FAINT = (16, 18, 22), (236, 238, 240), (150, 156, 164)
 
 
@@ -33,7 +34,8 @@ def draw_volume(volume: Volume) -> NDArray[np.uint8]:
     -------
     ndarray, uint8, (rows, columns, 3)
         RGB. The scale of colours is that of the square root between the smallest and the largest value, in which
-        faint light is seen beside bright. The same volume gives the same picture.
+        faint light is seen beside bright; where there are negative values, it is even. The name of the volume stands
+        below. The same volume gives the same picture.
     """
     data = np.asarray(volume.frames[0])
     finite = data[np.isfinite(data)] if data.dtype.kind == "f" else data
@@ -43,7 +45,7 @@ def draw_volume(volume: Volume) -> NDArray[np.uint8]:
     height, rows, columns = (max(_SMALLEST, round(edge * pixels_per_metre)) for edge in size)
     # Seen along z, along y and along x: x runs to the right, or y where x is looked along; y and z run downwards.
     panels = [
-        (data.max(axis=0), rows, columns, "x, y"),
+        (data.max(axis=0), rows, columns, "x right, y down"),
         (data.max(axis=1), height, columns, "x, z"),
         (data.max(axis=2), height, rows, "y, z"),
     ]
@@ -63,13 +65,20 @@ def draw_volume(volume: Volume) -> NDArray[np.uint8]:
         (width - _MARGIN, _HEADER - 25), f"{low:.3g} to {high:.3g}", fill=_FAINT, font=font, anchor="ra"
     )
     _scale_bar(draw, font, canvas.height - 27, pixels_per_metre, columns)
+    # The font that Pillow carries has no letters but these.
+    name = "".join(letter if " " <= letter <= "~" else "?" for letter in volume.name)
+    room = width - 2 * _MARGIN - _LEGEND
+    while name and draw.textlength(name, font=font) > room:
+        name = name[:-1]
+    draw.text((width - _MARGIN, canvas.height - 33), name, fill=_FAINT, font=font, anchor="ra")
     return np.asarray(canvas)
 
 
 def _coloured(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
     span = high - low
     unit = (values.astype(np.float64) - low) / span if span > 0 else np.zeros(values.shape)
-    index = np.rint(np.sqrt(np.clip(np.nan_to_num(unit, nan=0.0, posinf=0.0, neginf=0.0), 0, 1)) * 255)
+    scaled = np.clip(np.nan_to_num(unit, nan=0.0, posinf=0.0, neginf=0.0), 0, 1)
+    index = np.rint((np.sqrt(scaled) if low >= 0 else scaled) * 255)
     colours: NDArray[np.uint8] = colour_map()[index.astype(np.intp)]
     return colours
 

@@ -6,11 +6,17 @@ type Schemas = components["schemas"];
 
 export type Status = Schemas["StatusAnswer"];
 export type Safety = Schemas["SafetyAnswer"];
+export type Bypass = Schemas["BypassAnswer"];
 export type Interlock = Schemas["InterlockAnswer"];
 export type Run = Schemas["RunAnswer"];
 export type RunDetail = Schemas["RunDetail"];
 export type RunKind = Schemas["RunKind"];
 export type Picture = Schemas["PictureAnswer"];
+export type Devices = Schemas["DevicesAnswer"];
+export type Device = Schemas["DeviceAnswer"];
+export type DeviceProperty = Schemas["PropertyAnswer"];
+export type Plan = Schemas["PlanAnswer"];
+export type Sequence = Schemas["SequenceAnswer"];
 export type Happening = Schemas["EventAnswer"];
 
 export const BASE = "/api/v1";
@@ -81,7 +87,18 @@ export function getRuns(before?: number): Promise<Run[]> {
 }
 
 export const startRun = (kind: RunKind) => post<Run>("/runs", { kind } satisfies Schemas["RunRequest"]);
+
+/** What a sequence file would take; nothing is done. */
+export const previewSequence = (name: string, text: string) =>
+  post<Sequence>("/sequences", { name, text } satisfies Schemas["SequenceRequest"]);
+
+export function startSequence({ kind, protocol }: Sequence): Promise<Run> {
+  return post<Run>("/runs", { kind, protocol } satisfies Schemas["RunRequest"]);
+}
+
 export const cancelRun = (id: number) => post<RunDetail>(`/runs/${id}/cancel`, {});
+export const pauseRun = (id: number) => post<RunDetail>(`/runs/${id}/pause`, {});
+export const resumeRun = (id: number) => post<RunDetail>(`/runs/${id}/resume`, {});
 
 export function stop(reason: string): Promise<Safety> {
   return post<Safety>("/safety/stop", { reason } satisfies Schemas["StopRequest"], 3000);

@@ -2,12 +2,15 @@
 
 import { useEffect, useReducer, useRef, useState } from "preact/hooks";
 import { getPicture, getRun } from "./api";
+import { DevicesView } from "./devices-view";
 import { Header, LostNotice } from "./header";
+import type { View } from "./header";
 import { JobBar } from "./jobs";
 import { follow } from "./live";
 import { PictureView } from "./picture";
 import { RunList } from "./runs";
 import { SafetyPanel } from "./safety-panel";
+import { SequenceView } from "./sequence-view";
 import { announcement, initial, reduce, shown } from "./state";
 import type { Model, News } from "./state";
 import { wording } from "./safety";
@@ -59,6 +62,12 @@ export function App() {
   const [model, tell] = useModel();
   const said = useAnnouncement(model);
   const failure = useDetails(model, tell);
+  const [view, setView] = useState<View>("picture");
+  // Whoever picks a run wants to see it.
+  const pick = (news: News) => {
+    setView("picture");
+    tell(news);
+  };
   const live = model.link.state === "live";
   const { word } = wording(model.safety, live);
   const name = model.status?.instrument.name ?? "";
@@ -70,12 +79,14 @@ export function App() {
   return (
     <div class={live ? "page" : "page not-live"}>
       <SafetyPanel model={model} tell={tell} />
-      <Header model={model} />
+      <Header model={model} view={view} show={setView} />
       <main>
         <LostNotice link={model.link} />
         <JobBar model={model} tell={tell} />
-        <RunList model={model} tell={tell} />
-        <PictureView model={model} failure={failure} />
+        <RunList model={model} tell={pick} />
+        {view === "devices" && <DevicesView live={live} />}
+        {view === "sequence" && <SequenceView model={model} tell={tell} />}
+        {view === "picture" && <PictureView model={model} failure={failure} />}
       </main>
       <div class="for-ears" role="status" aria-live="polite">
         {said}

@@ -9,7 +9,17 @@ const LINK_WORDS: Record<Link["state"], string> = {
   lost: "Not live · reconnecting",
 };
 
-export function Header({ model }: { model: Model }) {
+/** What stands in the view: a run's picture, or something in its place. */
+export type View = "picture" | "sequence" | "devices";
+
+interface Props {
+  model: Model;
+  view: View;
+  show: (view: View) => void;
+}
+
+export function Header({ model, view, show }: Props) {
+  const toggle = (other: View) => () => show(view === other ? "picture" : other);
   const { status, safety, link } = model;
   const simulated = status?.instrument.simulated === true || safety?.simulated === true;
   return (
@@ -25,6 +35,12 @@ export function Header({ model }: { model: Model }) {
           SIMULATED
         </strong>
       )}
+      <button type="button" aria-pressed={view === "sequence"} onClick={toggle("sequence")}>
+        Sequence
+      </button>
+      <button type="button" aria-pressed={view === "devices"} onClick={toggle("devices")}>
+        Devices
+      </button>
       <p class={`link ${link.state}`}>
         <span class="lamp" aria-hidden="true" />
         {LINK_WORDS[link.state]}

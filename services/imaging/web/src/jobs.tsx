@@ -2,10 +2,10 @@
 
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import { cancelRun, startRun } from "./api";
+import { cancelRun, pauseRun, resumeRun, startRun } from "./api";
 import type { Run, RunKind } from "./api";
 import { percent, title } from "./format";
-import { current, isActive, runName } from "./state";
+import { current, isActive, isMeasuring, runName } from "./state";
 import type { Model, News } from "./state";
 
 interface Props {
@@ -48,6 +48,16 @@ export function JobBar({ model, tell }: Props) {
           <p class="quiet">{model.listed ? "Nothing is running." : "Asking what is running…"}</p>
         ) : (
           <Job run={job} waiting={model.runs.filter(isActive).length - 1}>
+            {job.state === "paused" && (
+              <button type="button" disabled={!live || asking} onClick={() => ask(() => resumeRun(job.id))}>
+                Resume
+              </button>
+            )}
+            {isMeasuring(job) && (
+              <button type="button" disabled={!live || asking} onClick={() => ask(() => pauseRun(job.id))}>
+                Pause
+              </button>
+            )}
             <button type="button" disabled={!live || asking} onClick={() => ask(() => cancelRun(job.id))}>
               Cancel
             </button>

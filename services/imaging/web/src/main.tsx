@@ -5,6 +5,8 @@ import "./style/layout.css";
 import "./style/safety.css";
 import "./style/work.css";
 import "./style/picture.css";
+import "./style/devices.css";
+import "./style/sequence.css";
 import "./style/screens.css";
 
 const root = document.getElementById("page");

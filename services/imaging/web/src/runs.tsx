@@ -15,6 +15,7 @@ interface Props {
 const MARKS: Record<Run["state"], string> = {
   queued: "…",
   running: "▶",
+  paused: "‖",
   done: "✓",
   failed: "✕",
   cancelled: "–",

@@ -5,7 +5,7 @@ import { RequestFailed, stop } from "./api";
 import type { Interlock, Safety } from "./api";
 import { duration, when, words } from "./format";
 import { Icon } from "./icons";
-import { INTERLOCK_WORDS, interlockLevel, lasting, reading, stopFailure, stopOutcome, wording } from "./safety";
+import { INTERLOCK_WORDS, bypassWords, interlockLevel, lasting, reading, stopFailure, stopOutcome, wording } from "./safety";
 import type { Outcome } from "./safety";
 import type { Model, News } from "./state";
 
@@ -28,6 +28,7 @@ export function SafetyPanel({ model, tell }: Props) {
       </div>
       {safety !== null && (
         <div class="dims">
+          <Bypasses safety={safety} />
           {safety.reachable ? <Reasons safety={safety} /> : <p>{safety.message}</p>}
           <Interlocks safety={safety} />
         </div>
@@ -74,6 +75,28 @@ function StopButton({ model, tell }: Props) {
         )}
       </div>
     </div>
+  );
+}
+
+/** Each interlock that somebody has bypassed: before everything else, for as long as it lasts. */
+function Bypasses({ safety }: { safety: Safety }) {
+  const bypasses = safety.bypasses ?? [];
+  if (bypasses.length === 0) return null;
+  const now = new Date();
+  return (
+    <ul class="bypasses" aria-label="Bypassed interlocks">
+      {bypasses.map((bypass) => {
+        const { title, until, by, why } = bypassWords(bypass, now);
+        return (
+          <li key={bypass.interlock}>
+            <strong>{title}</strong>
+            <span>{until}</span>
+            <span>{by}</span>
+            <span>{why}</span>
+          </li>
+        );
+      })}
+    </ul>
   );
 }
 

@@ -1,7 +1,7 @@
 /** What the page says about safety. Colour only repeats what stands here in words. */
 
-import type { Interlock, Safety } from "./api";
-import { number, unitSymbol, words } from "./format";
+import type { Bypass, Interlock, Safety } from "./api";
+import { number, unitSymbol, when, words } from "./format";
 
 export type Level = "safe" | "armed" | "energised" | "fault" | "unknown";
 
@@ -45,9 +45,10 @@ export function outputsOn(safety: Safety): string[] {
     .map(([name]) => words(name));
 }
 
-export type InterlockLevel = "ok" | "warning" | "tripped";
+export type InterlockLevel = "ok" | "warning" | "tripped" | "bypassed";
 
 export function interlockLevel(interlock: Interlock): InterlockLevel {
+  if (interlock.bypassed) return "bypassed";
   if (!interlock.healthy) return "tripped";
   return interlock.warning ? "warning" : "ok";
 }
@@ -56,6 +57,7 @@ export const INTERLOCK_WORDS: Record<InterlockLevel, string> = {
   ok: "ok",
   warning: "near its limit",
   tripped: "tripped",
+  bypassed: "BYPASSED",
 };
 
 /** What an interlock reads: a number with its unit, a switch's state, or that there is no reading. */
@@ -69,7 +71,24 @@ export function reading(interlock: Interlock): string {
   return unit === null ? number(value) : `${number(value)} ${unitSymbol(unit)}`;
 }
 
-/** What came of a stop: all is off, something is still on, or it never got there. */
+/** An interlock that protects nobody for now, said so that nobody can miss what is not guarded. */
+export interface BypassWords {
+  title: string;
+  until: string;
+  by: string;
+  why: string;
+}
+
+export function bypassWords(bypass: Bypass, now: Date): BypassWords {
+  return {
+    title: `BYPASSED: ${words(bypass.interlock)}`,
+    until: `It protects nobody until ${when(bypass.until, now)}, or the next stop or fault.`,
+    by: `By ${bypass.by}.`,
+    why: `Why: ${bypass.reason}`,
+  };
+}
+
+/** What came of a stop: all is off, something is still on or may be, or it never got there. */
 export interface Outcome {
   kind: "off" | "still-on" | "failed";
   text: string;
@@ -87,6 +106,11 @@ export function stopOutcome(answer: Safety): Outcome {
   if (on.length > 0 || answer.state === "ENERGISED") {
     const what = on.length > 0 ? on.join(", ") : "something";
     return { kind: "still-on", text: `The stop was sent, but this is still on: ${what}. ${BY_HAND}` };
+  }
+  const unsure = (answer.interlocks ?? []).filter(({ kind, healthy }) => kind === "readback" && !healthy);
+  if (unsure.length > 0) {
+    const why = unsure.map(({ message }) => message).join("; ");
+    return { kind: "still-on", text: `The stop was sent, but nothing confirms that everything is off: ${why}. ${BY_HAND}` };
   }
   return { kind: "off", text: `Stopped: everything is off, the state is ${answer.state ?? "not given"}.` };
 }

@@ -112,12 +112,18 @@ export function reduce(model: Model, news: News): Model {
   }
 }
 
-export const isActive = (run: Run) => run.state === "running" || run.state === "queued";
+/** Whether the scanner has begun it and not ended it. */
+export const isBegun = (run: Run) => run.state === "running" || run.state === "paused";
+export const isActive = (run: Run) => isBegun(run) || run.state === "queued";
+
+/** Whether it can be paused: not before its first frame, nor when it has measured all of them. */
+export const isMeasuring = (run: Run) =>
+  run.state === "running" && run.progress !== null && !["writing", "reconstructing"].includes(run.progress.stage);
 
 /** The run that the scanner works on, or the one that it will take next. */
 export function current(model: Model): Run | null {
   const active = model.runs.filter(isActive).reverse();
-  return active.find((run) => run.state === "running") ?? active[0] ?? null;
+  return active.find(isBegun) ?? active[0] ?? null;
 }
 
 /** The run that is shown: the chosen one, else the newest that has a picture. */

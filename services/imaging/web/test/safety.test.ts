@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { interlockLevel, lasting, outputsOn, reading, stopFailure, stopOutcome, wording } from "../src/safety";
+import { bypassWords, interlockLevel, lasting, outputsOn, reading, stopFailure, stopOutcome, wording } from "../src/safety";
 import { interlock, safety } from "./samples";
 
 describe("the state's word", () => {
@@ -45,11 +45,28 @@ describe("an interlock", () => {
     expect(interlockLevel(interlock({ warning: true, healthy: false }))).toBe("tripped");
   });
 
+  it("is bypassed whatever it finds", () => {
+    for (const healthy of [true, false]) expect(interlockLevel(interlock({ bypassed: true, healthy }))).toBe("bypassed");
+  });
+
   it("shows its reading with its unit", () => {
     expect(reading(interlock({ value: 24.456 }))).toBe("24.5 °C");
     expect(reading(interlock({ value: null }))).toBe("no reading");
     expect(reading(interlock({ kind: "readback", value: false, unit: null }))).toBe("off");
     expect(reading(interlock({ kind: "boolean", value: true, unit: null }))).toBe("");
+  });
+});
+
+describe("a bypass", () => {
+  it("says what is not guarded, until when, by whom and why", () => {
+    const until = new Date(2026, 2, 1, 9, 15, 2);
+    const bypass = { interlock: "lab-door", by: "anna (user 1000, process 7)", reason: "a probe", until: until.toISOString() };
+    expect(bypassWords(bypass, new Date(2026, 2, 1, 9, 5, 2))).toEqual({
+      title: "BYPASSED: lab door",
+      until: "It protects nobody until 09:15:02, or the next stop or fault.",
+      by: "By anna (user 1000, process 7).",
+      why: "Why: a probe",
+    });
   });
 });
 
@@ -73,6 +90,16 @@ describe("the outcome of STOP", () => {
     for (const { text } of outcomes) expect(text).toContain("Press the emergency stop at the instrument.");
     expect(outcomes[0]?.text).toContain("amplifier");
     expect(outcomes[2]?.text).toContain("no socket");
+  });
+
+  it("does not claim that all is off where an output's own report says otherwise, or is missing", () => {
+    for (const [value, message] of [[true, "amplifier reports that it is on"], [null, "no reading from readback:ac"]] as const) {
+      const readback = interlock({ name: "amplifier readback", kind: "readback", healthy: false, unit: null, value, message });
+      const { kind, text } = stopOutcome(safety({ state: "FAULT", interlocks: [readback] }));
+      expect(kind).toBe("still-on");
+      expect(text).toContain(message);
+      expect(text).toContain("Press the emergency stop at the instrument.");
+    }
   });
 
   it("goes when it is no longer true, but a failure stays until STOP is pressed again", () => {

@@ -34,6 +34,7 @@ export function interlock(changes: Partial<Interlock> = {}): Interlock {
     unit: "degC",
     age_s: 0.01,
     message: "",
+    bypassed: false,
     ...changes,
   };
 }

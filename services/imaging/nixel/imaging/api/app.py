@@ -13,6 +13,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
 
 from nixel.imaging.api import problems
+from nixel.imaging.api.devices import router as devices
 from nixel.imaging.api.pictures import router as pictures
 from nixel.imaging.api.runs import router as runs
 from nixel.imaging.api.system import router as system
@@ -50,7 +51,7 @@ def _assemble() -> FastAPI:
         responses=problems.RESPONSES,
     )
     problems.install(app)
-    for router in (runs, pictures, system):
+    for router in (runs, pictures, devices, system):
         app.include_router(router, prefix="/api/v1")
     return app
 

@@ -55,8 +55,14 @@ def dataset(service: Service, dataset_id: int) -> DatasetAnswer:
 
 @router.get("/datasets/{dataset_id}/file", response_class=FileResponse)
 def dataset_file(service: Service, dataset_id: int) -> FileResponse:
-    """The dataset's file (MDF, HDF5)."""
-    return _file(service, _find(service, Dataset, dataset_id).path, "application/x-hdf5")
+    """The dataset's file (MDF, HDF5); images are a folder (OME-Zarr), which has no such file."""
+    path = _find(service, Dataset, dataset_id).path
+    if (service.folder.path / path).is_dir():
+        raise ProblemError(
+            HTTPStatus.CONFLICT,
+            f"dataset-{dataset_id} is a folder (OME-Zarr), not a file: open {service.folder.path / path} itself.",
+        )
+    return _file(service, path, "application/x-hdf5")
 
 
 @router.get("/pictures")

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import asdict
 
 from fastapi import APIRouter, Request
 from sqlalchemy import select
@@ -11,8 +10,9 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from nixel.imaging.answers import InstrumentAnswer, SafetyAnswer, StatusAnswer, StopRequest
 from nixel.imaging.api.dependencies import Service
 from nixel.imaging.provenance import running_system, software
+from nixel.imaging.safety_watch import told
 from nixel.imaging.service import ImagingService
-from nixel.imaging.store import Run, RunState
+from nixel.imaging.store import UNFINISHED, Run
 from nixel.imaging.views import run_answer
 from nixel.safety.client import SafetyError
 
@@ -34,7 +34,7 @@ def status(service: Service) -> StatusAnswer:
 def safety(service: Service) -> SafetyAnswer:
     """The safety daemon's state, asked for now."""
     try:
-        return SafetyAnswer.model_validate({"reachable": True, **asdict(service.safety.status())})
+        return SafetyAnswer.model_validate(told(service.safety.status()))
     except SafetyError as error:
         return SafetyAnswer(reachable=False, message=str(error))
 
@@ -47,7 +47,8 @@ def stop(service: Service, request: StopRequest) -> SafetyAnswer:
     return safety(service)
 
 
-def _event(topic: str, data: dict[str, object]) -> ServerSentEvent:
+def event(topic: str, data: dict[str, object]) -> ServerSentEvent:
+    """One server-sent event."""
     return ServerSentEvent(json.dumps(data), event=topic)
 
 
@@ -55,15 +56,15 @@ async def _stream(service: ImagingService, request: Request) -> AsyncIterator[Se
     # Watch first, then take stock: nothing that happens in between is missed.
     with service.hub.watch() as queue:
         with service.database.session() as session:
-            active = select(Run).where(Run.state.in_([RunState.QUEUED, RunState.RUNNING])).order_by(Run.id)
+            active = select(Run).where(Run.state.in_(UNFINISHED)).order_by(Run.id)
             for run in session.scalars(active):
                 answer = run_answer(run, service.jobs.progress(run.id))
-                yield _event("run", answer.model_dump(mode="json"))
+                yield event("run", answer.model_dump(mode="json"))
         if service.last_safety is not None:
-            yield _event("safety", service.last_safety)
+            yield event("safety", service.last_safety)
         while not await request.is_disconnected():
             notice = await queue.get()
-            yield _event(notice.topic, notice.data)
+            yield event(notice.topic, notice.data)
 
 
 @router.get(

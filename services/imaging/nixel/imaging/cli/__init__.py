@@ -12,11 +12,16 @@ import typer
 from nixel.imaging.cli.data import datasets, pictures, reproduce, runs
 from nixel.imaging.cli.deconvolve import deconvolve
 from nixel.imaging.cli.demo import demo
+from nixel.imaging.cli.devices import devices
+from nixel.imaging.cli.doctor import doctor
 from nixel.imaging.cli.hologram import hologram
 from nixel.imaging.cli.instruments import instruments
+from nixel.imaging.cli.mdf import mdf
 from nixel.imaging.cli.mpi import mpi
+from nixel.imaging.cli.plugin import plugin
 from nixel.imaging.cli.psf import psf
 from nixel.imaging.cli.scan import scan
+from nixel.imaging.cli.sequences import plan, run
 from nixel.imaging.cli.serve import openapi, serve
 from nixel.imaging.cli.simulate import simulate
 
@@ -70,15 +75,21 @@ def _options(
 
 app.command(rich_help_panel=_START)(demo)
 app.command(rich_help_panel=_LOOK)(scan)
-app.command(rich_help_panel=_LOOK)(runs)
-app.command(rich_help_panel=_LOOK)(datasets)
+app.command(rich_help_panel=_LOOK)(plan)
+app.command(rich_help_panel=_LOOK)(run)
+app.add_typer(runs, name="runs", rich_help_panel=_LOOK)
+app.add_typer(datasets, name="datasets", rich_help_panel=_LOOK)
 app.command(rich_help_panel=_LOOK)(pictures)
 app.command(rich_help_panel=_LOOK)(reproduce)
-app.command(rich_help_panel=_COMPUTE)(hologram)
+app.add_typer(hologram, name="hologram", rich_help_panel=_COMPUTE)
 app.command(rich_help_panel=_COMPUTE)(psf)
 app.command(rich_help_panel=_COMPUTE)(deconvolve)
 app.add_typer(mpi, name="mpi", rich_help_panel=_COMPUTE)
+app.add_typer(mdf, name="mdf", rich_help_panel=_COMPUTE)
 app.command(rich_help_panel=_CARE)(instruments)
+app.add_typer(devices, name="devices", rich_help_panel=_CARE)
+app.command(rich_help_panel=_CARE)(doctor)
+app.add_typer(plugin, name="plugin", rich_help_panel=_CARE)
 for handed_over in (safety, support):
     app.command(
         rich_help_panel=_CARE,
@@ -97,13 +108,23 @@ def _is_users(error: Exception) -> bool:
     from nixel.acquisition.instrument import InstrumentError
     from nixel.acquisition.protocol import ProtocolError
     from nixel.acquisition.quantities import QuantityError
+    from nixel.acquisition.recording import RecordingError
     from nixel.acquisition.scan import ScanAborted
+    from nixel.acquisition.sequences import SequenceError
     from nixel.imaging.errors import UserError
     from nixel.safety.client import SafetyError
 
     known = (
         *(UserError, SafetyError, DeviceError, ScanAborted),
-        *(InstrumentError, ProtocolError, QuantityError, ImageFileError, MdfError),
+        *(
+            InstrumentError,
+            ProtocolError,
+            QuantityError,
+            ImageFileError,
+            MdfError,
+            RecordingError,
+            SequenceError,
+        ),
     )
     return isinstance(error, known)
 

@@ -12,23 +12,48 @@ if TYPE_CHECKING:
     from nixel.acquisition.formats.volumes import Volume
 
 
-def check_out(out: Path, *inputs: Path) -> None:
-    """Know before computing what can be known of the place for the result; writing finds out the rest."""
-    from nixel.acquisition.formats.atomic import probe_folder
+def check_out(out: Path, *inputs: Path, folder: bool = False) -> None:
+    """Know before computing what can be known of the place for the result; writing finds out the rest.
+
+    Parameters
+    ----------
+    out
+        A volume, whose ending says in which format, or a folder for several files.
+    inputs
+        What is read, which a result must not replace.
+    folder
+        Whether a folder is meant.
+
+    Raises
+    ------
+    UserError
+        If the result cannot be put there.
+    """
     from nixel.acquisition.formats.volumes import ending
 
-    try:
-        kind = ending(out)
-    except ValueError as error:
-        raise UserError(f"--out: {error}") from None
+    kind = ""
+    if not folder:
+        try:
+            kind = ending(out)
+        except ValueError as error:
+            raise UserError(f"--out: {error}") from None
     if kind == ".nhdr":
         raise UserError(f"--out {out}: expected one file for header and numbers; name it .nrrd")
+    check_place(out, *inputs, folder=folder or kind.endswith(".zarr"))
+    if folder and out.resolve() in (Path.cwd(), out.resolve().parent):
+        raise UserError(f"--out {out}: name a folder of its own for the results, not the one you stand in")
+
+
+def check_place(out: Path, *inputs: Path, folder: bool = False) -> None:
+    """Know that a file or a folder of that name may be made where it is to be; see `check_out`."""
+    from nixel.acquisition.formats.atomic import probe_folder
+
     target = out.resolve()
     if target in [path.resolve() for path in inputs]:
         raise UserError(f"--out {out}: this is what is read; name another file")
     if not target.parent.is_dir():
         raise UserError(f"--out {out}: the folder {target.parent} does not exist; make it first")
-    if target.exists() and target.is_dir() != kind.endswith(".zarr"):
+    if target.exists() and target.is_dir() != folder:
         raise UserError(
             f"--out {out}: found a {'folder' if target.is_dir() else 'file'} of that name; name another"
         )
@@ -36,27 +61,8 @@ def check_out(out: Path, *inputs: Path) -> None:
         probe_folder(target.parent)
     except OSError as error:
         raise UserError(
-            f"--out {out}: the folder {target.parent} cannot be written to ({error.strerror})"
-        ) from error
-
-
-def check_folder(out: Path) -> None:
-    """Know before computing what can be known of the folder; writing finds out the rest."""
-    from nixel.acquisition.formats.atomic import probe_folder
-
-    target = out.resolve()
-    if not target.parent.is_dir():
-        raise UserError(f"--out {out}: the folder {target.parent} does not exist; make it first")
-    if target.exists() and not target.is_dir():
-        raise UserError(f"--out {out}: found a file; name a new or an empty folder")
-    try:
-        probe_folder(target.parent)
-    except OSError as error:
-        raise UserError(
             f"--out {out}: the folder {target.parent} cannot be written to ({error.strerror}); name another"
         ) from error
-    if target == Path.cwd() or target == target.parent:
-        raise UserError(f"--out {out}: name a folder of its own for the results, not the one you stand in")
 
 
 def write_outputs(out: Path, volume: "Volume", record: Mapping[str, Any]) -> list[Path]:

@@ -11,6 +11,8 @@ from nixel.imaging.cli.typed import any_length, length, one_of, shape, spacing
 from nixel.imaging.errors import UserError
 
 _MICROSCOPE = "The microscope"
+_MODELS = ("scalar", "vectorial", "confocal", "confocal-vectorial")
+_POLARISATIONS = ("unpolarised", "x", "y")
 
 
 def psf(
@@ -50,7 +52,12 @@ def psf(
         str | None, typer.Option(help="Default: as it is.", metavar="170um", rich_help_panel=_MICROSCOPE)
     ] = None,
     depth: Annotated[str, typer.Option(help="Of the particle behind the coverslip.", metavar="2um")] = "0um",
-    model: Annotated[str, typer.Option(metavar="scalar|vectorial|confocal")] = "scalar",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="Of the light; confocal: illumination, too, through a pinhole.", metavar="|".join(_MODELS)
+        ),
+    ] = "scalar",
     method: Annotated[
         str, typer.Option(help="Of the scalar model.", metavar="quadrature|series")
     ] = "quadrature",
@@ -58,8 +65,23 @@ def psf(
         str | None, typer.Option(help="Wavelength of the illumination (confocal).", metavar="488nm")
     ] = None,
     pinhole: Annotated[
-        str, typer.Option(help="Its radius, in the sample (confocal).", metavar="0.2um")
-    ] = "0um",
+        str | None,
+        typer.Option(help="Its radius, in the sample (confocal); a point if left out.", metavar="0.2um"),
+    ] = None,
+    polarisation: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the illumination, or behind an analyser (vectorial models); unpolarised if left out.",
+            metavar="|".join(_POLARISATIONS),
+        ),
+    ] = None,
+    supercritical: Annotated[
+        bool,
+        typer.Option(
+            "--supercritical",
+            help="With the light beyond the critical angle, of a particle at the coverslip.",
+        ),
+    ] = False,
     pixel_integrated: Annotated[
         bool, typer.Option("--pixel-integrated", help="Average over each pixel's area.")
     ] = False,
@@ -68,15 +90,23 @@ def psf(
 ) -> None:
     """Compute the image of a point as the stage scans it through focus (Gibson and Lanni)."""
     check_out(out)
-    one_of("--model", model, "scalar", "vectorial", "confocal")
+    one_of("--model", model, *_MODELS)
     one_of("--method", method, "quadrature", "series")
     one_of("--precision", precision, "float32", "float64")
-    if excitation is not None and model != "confocal":
-        raise UserError("--excitation is of --model confocal; leave it out, or choose that model")
-    if excitation is None and model == "confocal":
-        raise UserError('--model confocal needs the wavelength of the illumination: --excitation "488nm"')
+    confocal, vectorial = model.startswith("confocal"), model.endswith("vectorial")
+    if not confocal and (excitation is not None or pinhole is not None):
+        option = "--pinhole" if excitation is None else "--excitation"
+        raise UserError(f"{option} is of --model confocal; leave it out, or choose that model")
+    if confocal and excitation is None:
+        raise UserError(f'--model {model} needs the wavelength of the illumination: --excitation "488nm"')
     if method == "series" and model != "scalar":
         raise UserError("--method series is of --model scalar; leave it out, or choose that model")
+    if polarisation is not None:
+        one_of("--polarisation", polarisation, *_POLARISATIONS)
+        if not vectorial:
+            raise UserError(
+                f"--polarisation is of the vectorial models, not of --model {model}; leave it out"
+            )
     steps = spacing("--spacing", step)
     emission: dict[str, Any] = {
         "numerical_aperture": numerical_aperture,
@@ -106,7 +136,9 @@ def psf(
         "excitation": None
         if excitation is None
         else {"value": length("--excitation", excitation), "unit": "m"},
-        "pinhole_radius": {"value": any_length("--pinhole", pinhole), "unit": "m"},
+        "pinhole_radius": {"value": any_length("--pinhole", pinhole or "0um"), "unit": "m"},
+        "polarisation": (polarisation or _POLARISATIONS[0]) if vectorial else None,
+        "supercritical": supercritical,
         "pixel_integrated": pixel_integrated,
         "precision": precision,
     }
@@ -118,6 +150,13 @@ def psf(
     written = write_outputs(out, result, make_record("point spread function", {}, parameters))
     for path in written:
         typer.echo(path)
+    brightest = int(data.max(axis=(1, 2)).argmax())
+    if len(data) > 2 and brightest in (0, len(data) - 1):
+        typer.echo(
+            f"note: the brightest plane is number {brightest + 1} of {len(data)}: the particle comes into focus at the "
+            "edge of the volume or beyond it. Take more planes (--shape), or --depth 0um.",
+            err=True,
+        )
 
 
 def _compute(
@@ -133,11 +172,16 @@ def _compute(
     options: dict[str, Any] = {
         "particle_depth": parameters["particle_depth"]["value"],
         "pixel_integrated": parameters["pixel_integrated"],
+        "supercritical": parameters["supercritical"],
         "dtype": parameters["precision"],
         "workers": workers,
         "progress": report,
     }
-    if parameters["model"] == "confocal":
+    polarised = parameters["polarisation"] is not None
+    if polarised:
+        options["polarisation"] = parameters["polarisation"]
+    if parameters["model"].startswith("confocal"):
+        options["model"] = "vectorial" if polarised else "scalar"
         illumination = Microscope(**{**emission, "wavelength": parameters["excitation"]["value"]})
         pinhole = parameters["pinhole_radius"]["value"]
         return confocal(*grid, illumination, microscope, pinhole_radius=pinhole, **options)

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from nixel.acquisition.adapters.scpi import ScpiConnection
 
 simulate = typer.Typer(
-    help="Pull the virtual scanner's emergency stop, break its sensors; open the virtual microscope's lid.",
+    help="Pull the virtual scanner's emergency stop, break its sensors; open the virtual microscope's lid, change its "
+    "sample.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -22,6 +23,10 @@ Panel = Annotated[
     Path, typer.Option("--panel", metavar="SOCKET", help="The socket of the virtual microscope's panel.")
 ]
 _PANEL = Path("/run/nixel-virtual-panel/panel")
+Microscope = Annotated[
+    Path, typer.Option("--microscope", metavar="SOCKET", help="The socket of the virtual microscope.")
+]
+_MICROSCOPE = Path("/run/nixel-virtual-microscope/microscope")
 
 
 def _panel(address: str) -> "ScpiConnection":
@@ -170,3 +175,37 @@ def processor(
     from nixel.acquisition.quantities import parse
 
     _hand(panel, "processor", f"{parse(value, 'degC'):g}")
+
+
+@simulate.command()
+def sample(
+    name: Annotated[str, typer.Argument(metavar="particles|empty", help="What lies there.")],
+    microscope: Microscope = _MICROSCOPE,
+) -> None:
+    """Put the virtual microscope's sample in, or take it out."""
+    _place(microscope, "sample", name)
+    typer.echo(f"the virtual microscope's sample: {name}")
+
+
+@simulate.command()
+def distance(
+    value: Annotated[str, typer.Argument(metavar="0.8mm", help="With its unit.")],
+    microscope: Microscope = _MICROSCOPE,
+) -> None:
+    """Put the virtual microscope's sample at a distance from the sensor."""
+    from nixel.acquisition.quantities import parse
+
+    metres = parse(value, "m")
+    _place(microscope, "distance", metres)
+    typer.echo(f"the virtual microscope's sample is {metres * 1e3:g} mm from the sensor")
+
+
+def _place(microscope: Path, control: str, value: object) -> None:
+    from nixel.acquisition.cameras.virtual_client import VirtualMicroscope
+
+    wire = VirtualMicroscope(str(microscope), f"the virtual microscope at {microscope}")
+    wire.open()
+    try:
+        wire.request("set", control=control, value=value)
+    finally:
+        wire.close()

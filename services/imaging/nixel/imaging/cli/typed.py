@@ -70,3 +70,11 @@ def band(option: str, text: str) -> tuple[float, float]:
             f'{option}: found "{text}"; expected the lower frequency first, such as "30kHz:1.25MHz"'
         )
     return found[0], found[1]
+
+
+def whole_numbers(option: str, text: str, example: str) -> list[int]:
+    """Whole numbers with commas between them."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise UserError(f'{option}: found "{text}"; expected whole numbers, such as {example}')
+    return [int(part) for part in parts]

@@ -3,6 +3,7 @@
 from nixel.imaging.store.database import Database
 from nixel.imaging.store.folder import DataFolder
 from nixel.imaging.store.models import (
+    UNFINISHED,
     Base,
     Dataset,
     DatasetKind,
@@ -15,6 +16,7 @@ from nixel.imaging.store.models import (
 )
 
 __all__ = [
+    "UNFINISHED",
     "Base",
     "DataFolder",
     "Database",

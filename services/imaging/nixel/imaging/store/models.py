@@ -50,6 +50,7 @@ class DatasetKind(enum.StrEnum):
 
     CALIBRATION = "calibration"
     MEASUREMENT = "measurement"
+    IMAGES = "images"
 
 
 class RunKind(enum.StrEnum):
@@ -57,11 +58,17 @@ class RunKind(enum.StrEnum):
 
     CALIBRATION = "calibration"
     SCAN = "scan"
+    SEQUENCE = "sequence"
 
     @property
     def dataset_kind(self) -> DatasetKind:
         """What a run of this kind measures."""
-        return DatasetKind.CALIBRATION if self is RunKind.CALIBRATION else DatasetKind.MEASUREMENT
+        kinds = {
+            RunKind.CALIBRATION: DatasetKind.CALIBRATION,
+            RunKind.SCAN: DatasetKind.MEASUREMENT,
+            RunKind.SEQUENCE: DatasetKind.IMAGES,
+        }
+        return kinds[self]
 
 
 class RunState(enum.StrEnum):
@@ -69,6 +76,7 @@ class RunState(enum.StrEnum):
 
     QUEUED = "queued"
     RUNNING = "running"
+    PAUSED = "paused"
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -77,7 +85,11 @@ class RunState(enum.StrEnum):
     @property
     def final(self) -> bool:
         """Whether the run will not change any more."""
-        return self not in (RunState.QUEUED, RunState.RUNNING)
+        return self not in UNFINISHED
+
+
+UNFINISHED = (RunState.QUEUED, RunState.RUNNING, RunState.PAUSED)
+"""The states of a run that may still change."""
 
 
 def _text_enum(kind: type[enum.StrEnum]) -> Enum:
@@ -103,7 +115,7 @@ class Instrument(Base):
 
 
 class Run(Base):
-    """One job: a calibration or a scan with its reconstruction."""
+    """One job: a calibration, a scan with its reconstruction, or a microscope's sequence."""
 
     __tablename__ = "runs"
 
@@ -129,7 +141,7 @@ class Run(Base):
 
 
 class Dataset(Base):
-    """A file of measured or calibration data. A row exists if and only if the whole file does."""
+    """A file of measured or calibration data, or a folder of images. A row exists exactly if the whole of it does."""
 
     __tablename__ = "datasets"
 
