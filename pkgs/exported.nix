@@ -11,6 +11,7 @@ pkgs:
     nixel-reconstruction
     nixel-safety
     nixel-update
+    pymmcore
     ;
 }
 // pkgs.lib.optionalAttrs (pkgs.stdenv.hostPlatform.system == "x86_64-linux") {

@@ -8,13 +8,19 @@
   nixel-page,
   python3,
   runCommand,
+  # Whether instruments may name Micro-Manager's devices; `nixel.override { microManager = true; }`.
+  microManager ? false,
 }:
 
 let
-  environment = python3.withPackages (packages: [
-    packages.nixel-imaging
-    packages.nixel-update
-  ]);
+  environment = python3.withPackages (
+    packages:
+    [
+      packages.nixel-imaging
+      packages.nixel-update
+    ]
+    ++ lib.optionals microManager packages.nixel-acquisition.optional-dependencies.micro-manager
+  );
   inherit (python3.pkgs.nixel-imaging) version;
 in
 runCommand "nixel-${version}"
@@ -35,7 +41,7 @@ runCommand "nixel-${version}"
   ''
     mkdir -p $out/bin
     makeWrapper ${environment}/bin/nixel $out/bin/nixel --set-default NIXEL_PAGE ${nixel-page}
-    for command in nixel-safety nixel-safetyd nixel-update nixel-provision nixel-support nixel-virtual-panel nixel-virtual-scanner; do
+    for command in nixel-safety nixel-safetyd nixel-update nixel-provision nixel-support nixel-virtual-environment nixel-virtual-grbl nixel-virtual-microscope nixel-virtual-panel nixel-virtual-scanner nixel-virtual-supply; do
       ln -s ${environment}/bin/$command $out/bin/
     done
   ''

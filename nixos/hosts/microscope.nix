@@ -39,9 +39,9 @@ in
       gpio = true;
     };
 
-    # Its panel is simulated too; the processor's temperature is the board's own.
+    # Camera, light and panel are simulated; the processor's temperature is the board's own.
     instrument.virtual.enable = true;
-    # Simulated, and it says so: the sensor is in the device tree, but no adapter reads it yet.
+    # Simulated, and it says so: the sensor is in the device tree, but its adapter has been tried on no board yet.
     instrument.settings = {
       instrument = {
         name = "microscope";
@@ -57,6 +57,7 @@ in
           gain = 1.0;
         };
         light.adapter = "virtual-light";
+        inherit (shipped.devices) stage environment;
       };
       microscope = {
         wavelength = "532 nm";
@@ -70,6 +71,8 @@ in
           "0.3 mm"
           "3 mm"
         ];
+        # Its stage carries the sensor, as the shipped one does.
+        inherit (shipped.microscope) focus;
         limits = {
           exposure = "100 ms";
           on_time = "10 s";

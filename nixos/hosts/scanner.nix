@@ -68,6 +68,20 @@ in
             "20 mT/V"
             "20 mT/V"
           ];
+          # The current sensors of the drive coils are on the converter's other channels.
+          feedback_channels = [
+            2
+            3
+          ];
+          feedback_field_per_volt = [
+            "100 mT/V"
+            "100 mT/V"
+          ];
+          voltage_limit = [
+            "0.8 V"
+            "0.8 V"
+          ];
+          ramp = "1 ms";
         };
         robot = {
           adapter = "scpi-robot";
@@ -99,6 +113,47 @@ in
         ];
         receive_channels = 2;
         samples_per_period = 1632;
+        robot = "robot";
+        # By the current sensors, before every stage of a run.
+        field_control = {
+          tolerance = "50 uT";
+          voltage_step = "0.4 V";
+        };
+        # The robot, the bore and what stands in it: every move is checked against it before anything moves.
+        geometry = {
+          clearance = "1 mm";
+          sample = [
+            "4 mm"
+            "4 mm"
+            "4 mm"
+          ];
+          arm = {
+            low = [
+              "2 mm"
+              "-3 mm"
+              "-3 mm"
+            ];
+            high = [
+              "400 mm"
+              "3 mm"
+              "3 mm"
+            ];
+          };
+          bores = [
+            {
+              name = "the bore";
+              axis = "x";
+              diameter = "60 mm";
+              length = "300 mm";
+            }
+            {
+              name = "the receive insert";
+              axis = "x";
+              diameter = "44 mm";
+              length = "80 mm";
+            }
+          ];
+        };
         limits = {
           drive_field = "14 mT";
           transmit_time = "120 s";

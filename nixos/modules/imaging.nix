@@ -27,6 +27,11 @@ let
       )
     ) (lib.attrValues (config.nixel.instrument.tables.devices or { }))
   );
+  nodes = lib.unique (
+    builtins.filter (lib.hasPrefix "/dev/") (
+      map (device: device.path or "") (lib.attrValues (config.nixel.instrument.tables.devices or { }))
+    )
+  );
   beyond = builtins.filter (
     host:
     if loopback host then
@@ -94,6 +99,27 @@ in
       '';
     };
 
+    devices = lib.mkOption {
+      type = lib.types.listOf (lib.types.strMatching "/dev/.+|(char|block)-.+");
+      default = [ ];
+      example = [ "char-ttyUSB" ];
+      description = ''
+        The device nodes that the service may open, as systemd's `DeviceAllow=` names them. Prefer a class (`char-ttyUSB`,
+        `char-video4linux`) for what can be unplugged: a path is looked up once, when the service starts. What is reached
+        over a network, and what is simulated, needs none.
+      '';
+    };
+
+    deviceGroups = lib.mkOption {
+      type = lib.types.listOf lib.types.str;
+      default = [ "dialout" ];
+      example = [
+        "nixel-serial"
+        "nixel-camera"
+      ];
+      description = "The groups that own those device nodes.";
+    };
+
     dataFolder = lib.mkOption {
       type = lib.types.str;
       default = "/var/lib/nixel-imaging";
@@ -131,6 +157,13 @@ in
         message = ''
           services.nixel.imaging.reach does not allow ${lib.concatStringsSep ", " beyond}, where the instrument has devices.
           Set services.nixel.imaging.reach = [ ${lib.concatMapStringsSep " " (host: "\"${host}\"") hosts} ].
+        '';
+      }
+      {
+        assertion = nodes != [ ] -> cfg.devices != [ ];
+        message = ''
+          services.nixel.imaging may open no device node, but the instrument has devices at ${lib.concatStringsSep ", " nodes}.
+          Set services.nixel.imaging.devices to what they are, such as [ "char-ttyUSB" ] or [ "char-video4linux" ].
         '';
       }
     ];
@@ -201,6 +234,12 @@ in
             "AF_INET6"
           ];
           IPAddressAllow = cfg.reach;
+        }
+        // lib.optionalAttrs (cfg.devices != [ ]) {
+          # Real devices stand in the real /dev; all but the named ones are refused by the device policy.
+          PrivateDevices = false;
+          DeviceAllow = map (device: "${device} rw") cfg.devices;
+          SupplementaryGroups = cfg.deviceGroups;
         };
     };
   };

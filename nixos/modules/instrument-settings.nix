@@ -5,50 +5,49 @@ let
   quantity = import ../lib/quantity.nix lib;
   inherit (lib) types;
 
-  table =
-    description: example: options:
-    lib.mkOption {
-      inherit description example;
-      type = types.submodule {
-        freeformType = toml.type;
-        inherit options;
-      };
-    };
-  optionalTable =
-    description: example: options:
-    lib.mkOption {
-      inherit description example;
-      default = null;
-      type = types.nullOr (
-        types.submodule {
-          freeformType = toml.type;
-          inherit options;
-        }
-      );
-    };
-  tables =
-    description: example: options:
-    lib.mkOption {
-      inherit description example;
-      default = { };
-      type = types.attrsOf (
-        types.submodule {
-          freeformType = toml.type;
-          inherit options;
-        }
-      );
-    };
+  inherit (import ../lib/tables.nix { inherit lib toml; })
+    table
+    optionalTable
+    tables
+    required
+    optional
+    list
+    ;
 
-  required =
-    type: description: example:
-    lib.mkOption { inherit type description example; };
-  optional =
-    type: description: example:
-    lib.mkOption {
-      inherit description example;
-      type = types.nullOr type;
-      default = null;
-    };
+  point = types.addCheck (types.listOf quantity) (axes: builtins.length axes == 3);
+  corners = {
+    low = required point "Its corner of the lowest coordinates (x, y, z)." [
+      "-60 mm"
+      "-22 mm"
+      "-22 mm"
+    ];
+    high = required point "Its corner of the highest coordinates." [
+      "-25 mm"
+      "22 mm"
+      "22 mm"
+    ];
+  };
+  rounds =
+    description:
+    list description
+      [
+        {
+          name = "the bore";
+          axis = "x";
+          diameter = "60 mm";
+          length = "300 mm";
+        }
+      ]
+      {
+        name = required types.str "What people call it." "the bore";
+        axis = required (types.enum [
+          "x"
+          "y"
+          "z"
+        ]) "Along which axis it lies." "x";
+        diameter = required quantity "Its diameter." "60 mm";
+        length = required quantity "Its length." "300 mm";
+      };
 
   simulated = lib.mkOption {
     type = types.bool;
@@ -124,6 +123,83 @@ in
               {
                 drive_field = required quantity "The largest amplitude that a sequence may ask for." "14 mT";
                 transmit_time = required quantity "The longest time of transmitting at a stretch." "120 s";
+              };
+          robot =
+            optional types.str
+              "The stage that moves the calibration sample; needed where there is more than one."
+              "robot";
+          field_control =
+            optionalTable
+              "How the drive field is brought to its amplitude and held there; the DAQ needs feedback_channels for it."
+              {
+                tolerance = "50 uT";
+                voltage_step = "0.4 V";
+              }
+              {
+                tolerance = optional quantity "How far from its goal the field may be; 50 uT if left out." "50 uT";
+                voltage_step = required quantity "The largest change from one measurement to the next." "0.4 V";
+                steps =
+                  optional types.ints.positive
+                    "The measurements within which the field must be there; 20 if left out."
+                    20;
+                periods = optional types.ints.positive "Of each measurement; 4 if left out." 4;
+                interval =
+                  optional quantity "The longest time until it is looked at again; 5 s if left out."
+                    "5 s";
+              };
+          geometry =
+            optionalTable
+              "What the robot moves and what stands around it: every move is checked against it before anything moves."
+              {
+                clearance = "1 mm";
+                sample = [
+                  "4 mm"
+                  "4 mm"
+                  "4 mm"
+                ];
+              }
+              {
+                clearance = required quantity "How near anything may come to anything." "1 mm";
+                sample = required point "The largest sample, around the robot's position." [
+                  "4 mm"
+                  "4 mm"
+                  "4 mm"
+                ];
+                arm =
+                  optionalTable "The robot's arm, relative to its position."
+                    {
+                      low = [
+                        "2 mm"
+                        "-3 mm"
+                        "-3 mm"
+                      ];
+                      high = [
+                        "400 mm"
+                        "3 mm"
+                        "3 mm"
+                      ];
+                    }
+                    corners;
+                bores = rounds "What nothing may leave.";
+                cylinders = rounds "What is round and solid.";
+                boxes =
+                  list "Where nothing may be."
+                    [
+                      {
+                        name = "the phantom holder";
+                        low = [
+                          "-60 mm"
+                          "-22 mm"
+                          "-22 mm"
+                        ];
+                        high = [
+                          "-25 mm"
+                          "22 mm"
+                          "22 mm"
+                        ];
+                      }
+                    ]
+                    (corners // { name = required types.str "What people call it." "the phantom holder"; });
               };
         };
 

@@ -1,4 +1,4 @@
-# The virtual scanner, or the virtual microscope's panel, as a unit behind the wires that the real one would have.
+# The virtual scanner, or the virtual microscope and its panel, as units behind the wires that real ones would have.
 {
   config,
   lib,
@@ -14,6 +14,11 @@ let
   line = "/run/nixel-virtual/surveillance";
   panel = "/run/nixel-virtual-panel/panel";
   thermal = "/run/nixel-virtual-panel/thermal";
+  camera = lib.findFirst (device: (device.adapter or null) == "virtual-camera") null (
+    lib.attrValues (tables.devices or { })
+  );
+  # Where it is reached says the instrument; the folder is what the unit makes.
+  microscope = camera.path or "/run/nixel-virtual-microscope/microscope";
   hasPanel = (tables.safety.gpio.adapter or null) == "virtual-gpio";
   daq = lib.findFirst (device: (device.adapter or null) == "scpi-daq") null (
     lib.attrValues (tables.devices or { })
@@ -23,6 +28,7 @@ in
   imports = [
     ./instrument.nix
     ./safety.nix
+    ./virtual-serial.nix
   ];
 
   options.nixel.instrument.virtual = {
@@ -33,7 +39,7 @@ in
       default = pkgs.nixel;
       defaultText = lib.literalExpression "pkgs.nixel";
       example = lib.literalExpression "pkgs.nixel";
-      description = "The package that has nixel-virtual-scanner and nixel-virtual-panel.";
+      description = "The package that has nixel-virtual-scanner, nixel-virtual-microscope and nixel-virtual-panel.";
     };
 
     processor = lib.mkEnableOption "a simulated temperature of the processor beside the panel, for a machine that has no thermal zones, as a virtual one";
@@ -54,6 +60,13 @@ in
           nixel.instrument.virtual.enable needs a scanner with a DAQ: the virtual scanner listens where that DAQ is reached.
           Set nixel.instrument.settings.devices.daq with adapter = "scpi-daq", or for a microscope's panel
           nixel.instrument.settings.safety.gpio.adapter = "virtual-gpio", or nixel.instrument.virtual.enable = false.
+        '';
+      }
+      {
+        assertion = camera == null || lib.hasPrefix "/run/nixel-virtual-microscope/" microscope;
+        message = ''
+          nixel.instrument.virtual.enable: the virtual microscope can listen only in the folder that its unit makes, not at ${microscope}.
+          Set the path of the camera and the light in nixel.instrument.settings.devices to one in /run/nixel-virtual-microscope, or leave it out.
         '';
       }
       {
@@ -97,6 +110,30 @@ in
         RestrictRealtime = false;
         LimitRTPRIO = 20;
         SystemCallFilter = hardening.SystemCallFilter ++ [ "sched_setscheduler" ];
+      };
+    };
+
+    systemd.services.nixel-virtual-microscope = lib.mkIf (camera != null) {
+      description = "nixel virtual microscope";
+      wantedBy = [ "multi-user.target" ];
+      serviceConfig = hardening // {
+        Type = "exec";
+        Restart = "on-failure";
+        DynamicUser = true;
+        RuntimeDirectory = "nixel-virtual-microscope";
+        ExecStart = utils.escapeSystemdExecArgs (
+          [
+            (lib.getExe' cfg.package "nixel-virtual-microscope")
+            "--instrument"
+            config.nixel.instrument.path
+            "--socket"
+            microscope
+          ]
+          ++ lib.optionals hasPanel [
+            "--panel"
+            panel
+          ]
+        );
       };
     };
 

@@ -1,4 +1,4 @@
-# Our six distributions, for every Python of nixpkgs.
+# Our six distributions, and what nixpkgs lacks beside them, for every Python of nixpkgs.
 final: _prev: {
   nixel-physics = final.callPackage ./physics.nix { };
   nixel-safety = final.callPackage ./safety.nix { };
@@ -6,4 +6,7 @@ final: _prev: {
   nixel-acquisition = final.callPackage ./acquisition.nix { };
   nixel-reconstruction = final.callPackage ./reconstruction.nix { };
   nixel-imaging = final.callPackage ./imaging.nix { };
+
+  pymmcore = final.callPackage ./pymmcore.nix { };
+  useq-schema = final.callPackage ./useq-schema.nix { };
 }

@@ -5,6 +5,7 @@
   hypothesis,
   numpy,
   scipy,
+  threadpoolctl,
 }:
 
 callPackage ./distribution.nix { } {
@@ -15,6 +16,7 @@ callPackage ./distribution.nix { } {
     array-api-compat
     numpy
     scipy
+    threadpoolctl
   ];
   nativeCheckInputs = [
     array-api-strict
