@@ -10,7 +10,7 @@ WEB := services/imaging/web
 WEB_SOURCES := $(shell find $(WEB) -path $(WEB)/node_modules -prune -o -path $(WEB)/dist -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup page test bench measure-safety verify-safety mutants fuzz lint openapi lock clean
+.PHONY: help run setup page test bench measure-safety verify-safety verify-acquisition mutants fuzz lint openapi lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -53,8 +53,11 @@ $(BENCH_VENV)/.ready: requirements/runtime.lock requirements/bench.lock $(PACKAG
 	       tools/install-peers $(BENCH_VENV)/bin/python; }
 	@touch $@
 
-measure-safety: setup  ## the safety daemon's numbers, on a machine with nothing else to do (about an hour; JSON=FILE)
+measure-safety: setup  ## the safety daemon's numbers, on a machine with nothing else to do (about two hours; JSON=FILE)
 	@$(BIN)/python bench/measure_safety.py all $(if $(JSON),--json $(JSON))
+
+verify-acquisition: setup  ## what the acquisition promises, measured: docs/acquisition-measured.md (some 20 minutes; ONLY="kills stall": those)
+	@$(BIN)/python bench/measure_acquisition.py $(ONLY)
 
 mutants: $(VENV)/.ready-dev  ## mutate the safety logic and count what its tests kill (minutes; can be interrupted; FRESH=1: anew)
 	@$(BIN)/python tools/mutants $(if $(FRESH),--fresh)

@@ -38,8 +38,8 @@ def cases() -> Iterator[Case]:
         times_faster=dict.fromkeys((name for name in peers if name.startswith("scikit-image")), 2.5),
         note="Below the floor is possible: what lies beyond the image is not transformed, and the transforms are taken "
         "in pieces that stay in the cache. scikit-image takes six transforms a step where four are needed, so that 2.5 "
-        "is near what NumPy and SciPy can reach: 2.4 to 2.6 is measured. RedLionfish does not pad: it has half as many "
-        "voxels, and its edges wrap.",
+        "is near what NumPy and SciPy can reach: 2.37 to 2.46 is measured. RedLionfish does not pad: it has half as "
+        "many voxels, and its edges wrap.",
     )
     small, small_psf = scene((32, 128, 128), 17)
     peers = _peers(small, small_psf, 50)

@@ -1,10 +1,11 @@
-"""Measure the safety daemon on the wire of the virtual surveillance unit; docs/safety-measured.md tells what and how.
+"""Measure the safety daemon on the wires of the virtual devices; docs/safety-measured.md tells what and how.
 
-    .venv/bin/python bench/measure_safety.py all                       everything that docs/ tells, in about an hour
+    .venv/bin/python bench/measure_safety.py all                       everything that docs/ tells, in about two hours
     .venv/bin/python bench/measure_safety.py trips [--load] [--count 10000]
     .venv/bin/python bench/measure_safety.py kills [--count 1000]
     .venv/bin/python bench/measure_safety.py idle  [--seconds 60] [--count 100]
 
+Of the scanner, or with --instrument microscope of that one; `all` measures both, unless it is told which.
 --json FILE keeps every single value. Exit status 1: a bound was missed.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import itertools
 import json
 import math
 import os
@@ -22,9 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from safety_idle import Idle, measure_idle
 from safety_kills import Kills, measure_kills
-from safety_rig import BUSY, SUBSCRIBED, realtime
+from safety_rig import BUSY, INSTRUMENTS, SUBSCRIBED, realtime
 from safety_trips import Trips, measure_trips
-from safety_unit import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,10 +54,10 @@ def report_trips(found: Trips, loaded: bool) -> bool:
     print(f"with {BUSY} busy processes and {SUBSCRIBED} subscribed clients" if loaded else "without load")
     every, limit = found.all(), P99_LOADED if loaded else P99_UNLOADED
     print(_line("fault to relay off", every))
-    for kind in FAULTS:
+    for kind in found.fault_to_off:
         print(_line(f"  {kind}", found.fault_to_off[kind]))
         print(_line(f"  {kind}, from its first answer", found.answer_to_off[kind]))
-    print(f"dropped by the unit's watchdog: {found.by_unit}")
+    print(f"dropped by the watchdog of the relay: {found.by_unit}")
     print(f"missed deadlines: {found.missed_deadlines} of {found.ticks} ticks")
     for text in found.troubles:
         print(f"NOT MEASURED: {text}")
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("what", choices=("trips", "kills", "idle", "all"))
     made.add_argument("--count", type=int, help="trips (10,000), kills (1,000) or starts (100)")
+    made.add_argument("--instrument", choices=tuple(INSTRUMENTS), help="of which instrument")
     made.add_argument(
         "--load", action="store_true", help="trips beside busy processes and subscribed clients"
     )
@@ -109,23 +111,29 @@ def main() -> int:
     counts = {"trips": 10000, "kills": 1000, "idle": 100}
     if options.count:
         counts = dict.fromkeys(counts, options.count)
-    parts: dict[str, tuple[Callable[[], Any], Callable[[Any], bool]]] = {
-        "idle": (lambda: measure_idle(options.seconds, counts["idle"]), report_idle),
-        "trips": (lambda: measure_trips(counts["trips"], False), lambda found: report_trips(found, False)),
+    parts: dict[str, tuple[Callable[[str], Any], Callable[[Any], bool]]] = {
+        "idle": (lambda of: measure_idle(options.seconds, counts["idle"], of), report_idle),
+        "trips": (
+            lambda of: measure_trips(counts["trips"], False, instrument=of),
+            lambda found: report_trips(found, False),
+        ),
         "trips, loaded": (
-            lambda: measure_trips(counts["trips"], True),
+            lambda of: measure_trips(counts["trips"], True, instrument=of),
             lambda found: report_trips(found, True),
         ),
-        "kills": (lambda: measure_kills(counts["kills"]), report_kills),
+        "kills": (lambda of: measure_kills(counts["kills"], instrument=of), report_kills),
     }
     asked = {"all": tuple(parts), "trips": ("trips, loaded" if options.load else "trips",)}
+    all_of = tuple(INSTRUMENTS) if options.what == "all" else ("scanner",)
+    instruments = (options.instrument,) if options.instrument else all_of
     kept: dict[str, Any] = {"machine": _machine()}
     print("; ".join(f"{key} {value}" for key, value in kept["machine"].items()))
     missed = []
-    for name in asked.get(options.what, (options.what,)):
-        measure, report = parts[name]
+    for of, part in itertools.product(instruments, asked.get(options.what, (options.what,))):
+        measure, report = parts[part]
+        name = f"{of}: {part}"
         before = os.getloadavg()[0]
-        found = measure()
+        found = measure(of)
         print(f"\n== {name}; load average {before:.1f} before, {os.getloadavg()[0]:.1f} after")
         good = report(found)
         print("within bounds" if good else "BOUND MISSED", flush=True)

@@ -32,10 +32,12 @@ class Idle:
     ready: list[float]
 
 
-def measure_idle(seconds: float, starts: int) -> Idle:
+def measure_idle(seconds: float, starts: int, instrument: str = "scanner") -> Idle:
     """Measure what a daemon with nothing on needs for `seconds`, twice, and how soon `starts` daemons were ready."""
-    with rig() as bench:
+    with rig(instrument) as bench:
         ready = []
+        with bench.daemon():
+            pass  # compiles what has not been, as an installation would
         for _ in progress(starts, "starts"):
             began = time.monotonic()
             with bench.daemon():

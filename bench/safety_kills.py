@@ -52,11 +52,11 @@ class Kills:
     wrong: list[str] = field(default_factory=list)
 
 
-def measure_kills(count: int, seed: int = 1) -> Kills:
+def measure_kills(count: int, seed: int = 1, instrument: str = "scanner") -> Kills:
     """Kill `count` daemons at random moments after exec, while they start, are energised or are on."""
     found = Kills()
     chance = random.Random(seed)  # noqa: S311  when, not what
-    with rig() as bench:
+    with rig(instrument) as bench:
         began = time.monotonic()
         with bench.daemon():
             within = time.monotonic() - began + _AFTER_READY

@@ -1,4 +1,4 @@
-"""A safety daemon at the stamped unit, and what keeps the machine busy beside it."""
+"""A safety daemon at a stamped device, and what keeps the machine busy beside it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from safety_panel import PanelDevice
 from safety_unit import Unit
 
 from nixel.acquisition.instrument_file import path_of
@@ -19,7 +21,9 @@ from nixel.safety.client.answers import SafetyRefused, SafetyUnavailable
 from nixel.safety.client.line import Line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from safety_stamps import Device
 
     from nixel.safety.client.answers import Status
 
@@ -32,13 +36,37 @@ _SAYS = 30.0  # s
 _LEASE = 'lease = "500 ms"'
 
 
-def instrument() -> str:
-    """Give the shipped scanner's file, all its interlocks included, but for a longer lease."""
-    text = path_of("virtual-scanner").read_text(encoding="utf-8")
-    if text.count(_LEASE) != 1:
-        msg = f"the virtual scanner's file has not exactly one {_LEASE}"
-        raise RuntimeError(msg)
-    return text.replace(_LEASE, 'lease = "5 s"')
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A shipped instrument that is measured.
+
+    Attributes
+    ----------
+    name
+        Of its file.
+    output
+        The one that trips.
+    device
+        Starts what its inputs and outputs are wired to.
+    """
+
+    name: str
+    output: str
+    device: Callable[[Path], Device]
+
+    def text(self) -> str:
+        """Give its file, all its interlocks included, but for a longer lease."""
+        text = path_of(self.name).read_text(encoding="utf-8")
+        if text.count(_LEASE) != 1:
+            msg = f"the file of {self.name} has not exactly one {_LEASE}"
+            raise RuntimeError(msg)
+        return text.replace(_LEASE, 'lease = "5 s"')
+
+
+INSTRUMENTS = {
+    "scanner": Measured("virtual-scanner", "amplifier", Unit),
+    "microscope": Measured("virtual-microscope", "light", PanelDevice),
+}
 
 
 _SUBSCRIBERS = """
@@ -57,32 +85,40 @@ while True:
 
 
 class Rig:
-    """A folder with a unit in it, at which one daemon after another is started.
+    """A folder with a device in it, at which one daemon after another is started.
 
     Parameters
     ----------
     folder
         Empty, and removed by whoever made it.
+    instrument
+        One of `INSTRUMENTS`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, instrument: str) -> None:
+        self._measured = INSTRUMENTS[instrument]
         self.socket = folder / "safety.sock"
         self.events = folder / "events.jsonl"
         self.said = folder / "said"  # on standard error, by all daemons
         self.client = SafetyClient(self.socket)
         file = folder / "instrument.toml"
-        file.write_text(instrument(), encoding="utf-8")
-        self.unit = Unit(folder / "line")
+        file.write_text(self._measured.text(), encoding="utf-8")
+        self.unit = self._measured.device(folder / "line")
+        # As it is when it is installed: with the bytecode of everything, which the first start writes.
+        self._environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._command = [
             *(sys.executable, "-m", "nixel.safety.daemon", "--instrument", str(file)),
-            *("--socket", str(self.socket), "--surveillance", str(self.unit.link)),
+            *("--socket", str(self.socket), *self.unit.wiring()),
             *("--events", str(self.events)),
         ]
 
     def exec(self) -> subprocess.Popen[str]:
         """Start a daemon and do not wait for it."""
         with self.said.open("a") as said:
-            return subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=said, text=True)
+            return subprocess.Popen(
+                self._command, stdout=subprocess.PIPE, stderr=said, text=True, env=self._environment
+            )
 
     @contextlib.contextmanager
     def daemon(self) -> Iterator[subprocess.Popen[str]]:
@@ -122,22 +158,22 @@ class Rig:
                 time.sleep(0.002)
         line.call("RenewLease")
         line.call("Arm")
-        line.call("Enable", output="amplifier")
+        line.call("Enable", output=self._measured.output)
 
     def healthy(self) -> Status:
         """Wait until everything is."""
         return self.client.wait_until_healthy()
 
     def close(self) -> None:
-        """End the unit."""
+        """End the device."""
         self.unit.close()
 
 
 @contextlib.contextmanager
-def rig() -> Iterator[Rig]:
+def rig(instrument: str = "scanner") -> Iterator[Rig]:
     """Make a rig in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="nixel-safety-") as folder, contextlib.ExitStack() as stack:
-        made = Rig(Path(folder))
+        made = Rig(Path(folder), instrument)
         stack.callback(made.close)
         yield made
 

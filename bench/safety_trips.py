@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from safety_rig import load, progress, rig
-from safety_unit import FAULTS
 
 from nixel.safety.client.answers import SafetyRefused
 
@@ -37,8 +36,8 @@ class Trips:
         What kept trips from being measured, a sentence each: a relay that did not drop is one, too.
     """
 
-    fault_to_off: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in FAULTS})
-    answer_to_off: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in FAULTS})
+    fault_to_off: dict[str, list[float]] = field(default_factory=dict)
+    answer_to_off: dict[str, list[float]] = field(default_factory=dict)
     by_unit: int = 0
     missed_deadlines: int = 0
     ticks: int = 0
@@ -49,11 +48,14 @@ class Trips:
         return [value for values in self.fault_to_off.values() for value in values]
 
 
-def measure_trips(count: int, loaded: bool, seed: int = 1) -> Trips:
-    """Make `count` faults, half of each kind, while the relay is on, and time the relay."""
-    found, kinds = Trips(), tuple(FAULTS)
+def measure_trips(count: int, loaded: bool, seed: int = 1, instrument: str = "scanner") -> Trips:
+    """Make `count` faults, half of each kind, while the relay of an instrument is on, and time the relay."""
+    found = Trips()
     chance = random.Random(seed)  # noqa: S311  when, not what
-    with rig() as bench, bench.daemon(), contextlib.ExitStack() as stack:
+    with rig(instrument) as bench, bench.daemon(), contextlib.ExitStack() as stack:
+        kinds = bench.unit.faults
+        for times in (found.fault_to_off, found.answer_to_off):
+            times.update({kind: [] for kind in kinds})
         if loaded:
             stack.enter_context(load(bench.socket))
         before = bench.healthy()

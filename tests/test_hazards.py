@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from nixel.acquisition.instrument_file import path_of, shipped_instruments
+from nixel.safety.config import instrument as instrument_config
 from nixel.safety.config import interlocks as interlock_config
 from nixel.safety.config import outputs as output_config
+from nixel.safety.config import units as units_config
 
 PAGE = Path(__file__).parents[1] / "docs" / "safety.md"
 
@@ -73,6 +75,20 @@ def test_the_page_tells_every_key_of_an_interlock_and_of_which_kinds_it_is():
             }
         # An emergency stop is a key of every kind, so that the wrong one can be told what is wrong with it.
         assert having == expected or key == "emergency_stop", key
+
+
+def test_the_page_tells_every_key_of_the_table_and_of_its_devices():
+    told = {cells[0].strip("`[]"): names(cells[1]) for cells in rows("table")}
+    assert set(instrument_config.KEYS) <= told["safety"]
+    assert set(instrument_config.DEADLINES_KEYS) <= told["safety.deadlines"]
+    assert set(units_config.GPIO_KEYS) - {"adapter", "simulated"} <= told["safety.gpio"]
+    assert set(units_config.INPUT_KEYS) <= told["safety.gpio.inputs"]
+    assert set(units_config.OUTPUT_KEYS) <= told["safety.gpio.outputs"]
+    page = PAGE.read_text(encoding="utf-8")
+    for device in ("surveillance", "gpio"):
+        (line,) = (line for line in page.splitlines() if line.startswith(f"| `[safety.{device}]` |"))
+        for key in units_config.SURVEILLANCE_KEYS:
+            assert key in line
 
 
 def test_the_page_tells_every_key_of_an_output():

@@ -7,6 +7,8 @@ import time
 import pytest
 from whole_system import SMALL_CALIBRATION, wait_until
 
+from nixel.acquisition.formats.mdf import read_mdf
+
 LONG_SCAN = {"kind": "scan", "protocol": {"frames": 2000, "averages": 10, "background_frames": 2, "seed": 2}}
 KILLS = 20
 LIMIT_S = 0.250
@@ -19,17 +21,22 @@ def amplifier_is_on(front_panel):
 def start_long_scan(service, front_panel):
     """Begin a scan that lasts many seconds, and return its number once samples flow through the lit amplifier."""
     number = service.client.post("/runs", LONG_SCAN)["id"]
-    wait_until(
-        lambda: (service.client.get(f"/runs/{number}")["progress"] or {}).get("stage") == "frames",
-        what="the scan's first frame",
-    )
+
+    def measures():
+        progress = service.client.get(f"/runs/{number}")["progress"] or {}
+        return progress.get("stage") == "frames" and progress["done"] > 0
+
+    wait_until(measures, what="the scan's first frame")
     assert amplifier_is_on(front_panel)
     return number
 
 
 def ended(service, number):
     return wait_until(
-        lambda: (run := service.client.get(f"/runs/{number}"))["state"] not in ("queued", "running") and run,
+        lambda: (
+            (run := service.client.get(f"/runs/{number}"))["state"] not in ("queued", "running", "paused")
+            and run
+        ),
         what=f"the end of run {number}",
     )
 
@@ -40,6 +47,20 @@ def files(data):
         for folder in ("datasets", "pictures")
         for path in sorted((data / folder).iterdir())
     }
+
+
+def is_kept(service, run, before):
+    """Of a run that ended early the frames are kept, as a dataset that says so; nothing else has changed."""
+    (number,) = run["dataset_ids"]
+    assert run["picture_ids"] == []
+    assert "are kept as an incomplete dataset" in run["message"]
+    dataset = service.client.get(f"/datasets/{number}")
+    assert files(service.data) == before | {dataset["path"]: dataset["sha256"]}
+    mdf = read_mdf(service.data / dataset["path"])
+    frames = len(mdf.measurement.data)
+    assert (mdf.extras["complete"], mdf.extras["planned"], mdf.extras["committed"]) == (0, 2002, frames)
+    assert f"{frames} of 2002 frames" in run["message"]
+    assert mdf.measurement.is_background.tolist() == [place < 2 for place in range(frames)]
 
 
 @pytest.fixture
@@ -59,9 +80,8 @@ def test_the_emergency_stop_ends_a_scan_with_a_clear_record(bench, scanner, fron
     run = ended(scanner, number)
     assert run["state"] == "failed"
     assert "emergency" in run["message"].lower()
-    assert run["dataset_ids"] == []
     assert any("emergency" in event["text"].lower() for event in run["events"])
-    assert files(tmp_path / "data") == before
+    is_kept(scanner, run, before)
     status = bench.safety.status()
     assert status.state == "FAULT"
     assert status.first_cause.name == "emergency-stop"
@@ -81,7 +101,7 @@ def test_the_stop_button_ends_a_scan(bench, scanner, front_panel, tmp_path):
     run = ended(scanner, number)
     assert run["state"] == "failed"
     assert "a test" in run["message"]
-    assert files(tmp_path / "data") == before
+    is_kept(scanner, run, before)
 
 
 def test_a_hot_coil_ends_a_scan(bench, scanner, front_panel, tmp_path):
@@ -92,7 +112,7 @@ def test_a_hot_coil_ends_a_scan(bench, scanner, front_panel, tmp_path):
     assert run["state"] == "failed"
     assert "coil" in run["message"]
     assert not amplifier_is_on(front_panel)
-    assert files(tmp_path / "data") == before
+    is_kept(scanner, run, before)
     assert bench.safety.status().first_cause.name == "coil-temperature"
 
 
@@ -103,7 +123,7 @@ def test_cancelling_ends_a_scan_and_leaves_the_scanner_armed(bench, scanner, fro
     run = ended(scanner, number)
     assert run["state"] == "cancelled"
     assert not amplifier_is_on(front_panel)
-    assert files(tmp_path / "data") == before
+    is_kept(scanner, run, before)
     assert bench.safety.status().state == "ARMED"
 
 
@@ -115,7 +135,7 @@ def test_a_stopped_service_ends_its_scan_first(bench, scanner, front_panel, tmp_
     scanner.start()
     run = scanner.client.get(f"/runs/{number}")
     assert run["state"] == "interrupted"
-    assert files(tmp_path / "data") == before
+    is_kept(scanner, run, before)
 
 
 @pytest.mark.slow
@@ -143,12 +163,18 @@ def test_twenty_sigkills_lose_no_committed_run_and_switch_off_in_time(bench, sca
     )
     assert latencies[-1] <= LIMIT_S
     # What was committed is there, to the bit, and every interrupted run says what became of it.
-    assert files(tmp_path / "data") == committed
+    after = files(tmp_path / "data")
+    assert {name: after[name] for name in committed} == committed
     for number, run in finished.items():
         again = scanner.client.get(f"/runs/{number}")
         assert {key: again[key] for key in run} == run
     for number in killed_runs:
         run = scanner.client.get(f"/runs/{number}")
         assert run["state"] == "interrupted"
-        assert run["dataset_ids"] == []
-        assert "nothing of it was kept" in run["message"]
+        if run["dataset_ids"]:
+            assert "are kept as an incomplete dataset; it was cut off" in run["message"]
+        else:
+            assert "nothing is kept" in run["message"]
+    kept = [scanner.client.get(f"/runs/{number}")["dataset_ids"] for number in killed_runs]
+    assert len(after) == len(committed) + sum(map(len, kept))
+    assert any(kept)

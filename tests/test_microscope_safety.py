@@ -6,6 +6,9 @@ import time
 
 import pytest
 
+from nixel.acquisition.adapters.virtual_microscope import VirtualCameraAdapter, VirtualLightAdapter
+from nixel.acquisition.devices import DeviceError, Sensor, Stage
+from nixel.acquisition.opened import open_devices
 from nixel.imaging.virtual_bench import VirtualBench
 from nixel.safety.client import LeaseLost, SafetyRefused
 
@@ -99,3 +102,53 @@ def test_without_a_panel_it_says_how_to_name_one(bench, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
     assert "name its socket with --panel" in done.stderr
+
+
+def test_its_sensor_is_where_its_stage_is(bench):
+    with open_devices(bench.instrument, ["camera", "stage"]) as devices:
+        camera, stage = devices["camera"], devices.one(Stage)
+        devices["stage"].set("homed", True)
+        assert devices["stage"].get("homed") is True
+        # By microscope.focus: the distance is -0.2 mm less the position, and homing ends 0.5 mm below the switch.
+        assert camera.get("distance") == pytest.approx(0.3e-3)
+        for place, distance in ((-1.2e-3, 1.0e-3), (-3.2e-3, 3.0e-3)):
+            stage.move(z=place)
+            assert camera.get("distance") == pytest.approx(distance, abs=1e-6)
+
+
+def test_its_stage_moves_and_its_room_is_measured(bench):
+    with open_devices(bench.instrument, ["stage", "environment"]) as devices:
+        stage, environment = devices.one(Stage), devices.one(Sensor)
+        stage.home()
+        stage.move(z=-0.002)
+        assert stage.position()["z"] == pytest.approx(-0.002, abs=2e-6)
+        with pytest.raises(DeviceError, match=r"expected z from -0.0032 m to -0.0005 m"):
+            stage.move(z=-0.0033)
+        temperature, humidity = environment.read()
+        assert 15 < temperature < 30
+        assert 20 < humidity < 70
+
+
+def test_the_camera_sees_light_exactly_while_a_lease_holds_it(bench):
+    bench.arm()
+    devices = bench.instrument.devices
+    camera = VirtualCameraAdapter(devices["camera"], (480, 640))
+    light = VirtualLightAdapter(devices["light"])
+    camera.open()
+    light.open()
+    try:
+        camera.start()
+        with pytest.raises(DeviceError, match="hold a lease"):
+            light.switch(True)
+        assert camera.frame(10.0).pixels.mean() < 70, "it is dark"
+        with bench.safety.lease("a picture") as lease:
+            lease.enable("light")
+            wait_until(lambda: bench.safety.status().outputs == {"light": True})
+            light.switch(True)
+            wait_until(lambda: camera.frame(10.0).pixels.mean() > 150)
+            lease.check()
+        wait_until(lambda: camera.frame(10.0).pixels.mean() < 70)
+        assert not light.is_on()
+    finally:
+        light.close()
+        camera.close()

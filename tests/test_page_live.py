@@ -1,5 +1,7 @@
 """The page in a real Chromium before the whole running system: scan, watch, look, stop."""
 
+from datetime import UTC, datetime
+
 import pytest
 from page_checks import check_page, check_picture, check_state_word, chromium, find_chromium, stop_button
 from playwright.sync_api import expect
@@ -44,6 +46,12 @@ def test_an_operator_scans_looks_and_stops(bench, service, page):
         assert digest[:12] in page.inner_text("body")
     watch.check()
 
+    page.get_by_role("button", name="Devices").click()
+    expect(page.get_by_role("region", name="daq")).to_contain_text("answers")
+    expect(page.get_by_role("region", name="robot")).to_contain_text("position x")
+    page.get_by_role("button", name="Devices").click()
+    watch.check()
+
     request = {"kind": "scan", "protocol": {"frames": 2000, "averages": 10, "seed": 2}}
     number = service.client.post("/runs", request)["id"]
     check_state_word(page, "ENERGISED")
@@ -51,6 +59,27 @@ def test_an_operator_scans_looks_and_stops(bench, service, page):
     check_state_word(page, "SAFE")
     wait_until(lambda: service.client.get(f"/runs/{number}")["state"] == "failed", what="the scan's end")
     assert not any(bench.safety.status().outputs.values())
+    watch.check()
+
+
+def test_the_page_names_a_bypass_for_as_long_as_it_lasts(bench, service, page):
+    bench.safety.wait_until_healthy(20)
+    bench.safety.reset()
+    began = datetime.now(UTC)
+    bench.safety.bypass("door", 300.0, "measuring at the open coil")
+    [told] = service.client.get("/safety")["bypasses"]
+    left = (datetime.fromisoformat(told["until"]) - began).total_seconds()
+    assert 295 <= left <= 305
+    watch = check_page(page, service.url)
+    item = page.get_by_role("list", name="Bypassed interlocks").get_by_role("listitem")
+    for text in ("BYPASSED: door", told["by"], "measuring at the open coil"):
+        expect(item).to_contain_text(text)
+    row = page.locator(".interlocks li", has_text="door")
+    expect(row).to_contain_text("BYPASSED")
+    # A stop ends it, and the page says so without being asked.
+    stop_button(page).click()
+    expect(item).to_have_count(0)
+    expect(row).to_contain_text("ok")
     watch.check()
 
 

@@ -19,18 +19,28 @@ def _realtime():
         pytest.skip("no realtime scheduling for this user, which the bounds need (root, or ulimit -r 20)")
 
 
-@pytest.mark.parametrize("loaded", [False, True], ids=["without load", "with load"])
-def test_every_fault_on_the_wire_switches_off_in_time(loaded, capsys):
-    found = bench.measure_trips(200, loaded)
+@pytest.mark.parametrize(
+    ("instrument", "loaded", "faults"),
+    [
+        ("scanner", False, {"contact", "temperature"}),
+        ("scanner", True, {"contact", "temperature"}),
+        ("microscope", False, {"lid", "light-current"}),
+        ("microscope", True, {"lid", "light-current"}),
+    ],
+    ids=["scanner", "scanner with load", "microscope", "microscope with load"],
+)
+def test_every_fault_on_the_wire_switches_off_in_time(instrument, loaded, faults, capsys):
+    found = bench.measure_trips(200, loaded, instrument=instrument)
     with capsys.disabled():
         bench.report_trips(found, loaded)
     assert found.troubles == []
-    assert len(found.all()) == 200
+    assert {kind: len(times) for kind, times in found.fault_to_off.items()} == dict.fromkeys(faults, 100)
     assert max(found.all()) <= bench.NONE_OVER
 
 
-def test_killed_at_random_moments_it_leaves_the_output_off_and_comes_up_latched():
-    found = bench.measure_kills(40)
+@pytest.mark.parametrize("instrument", ["scanner", "microscope"])
+def test_killed_at_random_moments_it_leaves_the_output_off_and_comes_up_latched(instrument):
+    found = bench.measure_kills(40, instrument=instrument)
     assert found.count == 40
     # Otherwise the kills have proved nothing.
     assert len(found.kill_to_off) >= 5
@@ -39,8 +49,9 @@ def test_killed_at_random_moments_it_leaves_the_output_off_and_comes_up_latched(
     assert bench.report_kills(found)
 
 
-def test_it_needs_little_memory(capsys):
-    found = bench.measure_idle(5.0, 9)
+@pytest.mark.parametrize("instrument", ["scanner", "microscope"])
+def test_it_needs_little_memory(instrument, capsys):
+    found = bench.measure_idle(5.0, 9, instrument)
     with capsys.disabled():
         bench.report_idle(found)
     assert len(found.ready) == 9

@@ -1,7 +1,6 @@
 """The first process of a virtual machine with a simulated GPIO chip of the kernel: runs its checks, says what came out.
 
-Started by the kernel from the initial file system that `emulated.py` makes. Every function named `check_...` is one;
-each is told of in a line "CHECK name passed" or "CHECK name FAILED", the latter with a traceback after it.
+Started by the kernel from the initial file system that `emulated.py` makes. Every function named `check_...` is one.
 """
 
 import contextlib
@@ -13,13 +12,12 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 from pathlib import Path
 
-LIBC = ctypes.CDLL(None, use_errno=True)
+import first_process
+from first_process import LIBC, load, mount
+
 CONFIG, TRACE = Path("/sys/kernel/config/gpio-sim"), Path("/sys/kernel/tracing")
-FINIT_MODULE = 313
-RB_AUTOBOOT = 0x01234567
 PUMP, PERIOD, HOLD = 27, 0.02, 0.1
 
 INSTRUMENT = """
@@ -54,19 +52,6 @@ readback_within = "500 ms"
 
 
 # --- the machine ---
-
-
-def mount(kind, place):
-    Path(place).mkdir(parents=True, exist_ok=True)
-    if LIBC.mount(b"none", place.encode(), kind.encode(), 0, None):
-        raise OSError(ctypes.get_errno(), f"mount {kind}")
-
-
-def load(module):
-    descriptor = os.open(f"/modules/{module}", os.O_RDONLY)
-    if LIBC.syscall(FINIT_MODULE, descriptor, b"", 0):
-        raise OSError(ctypes.get_errno(), f"load {module}")
-    os.close(descriptor)
 
 
 def prepare():
@@ -372,25 +357,5 @@ def check_a_killed_daemon_lets_the_relay_drop():
         opened(sim.number).close()  # the kernel has taken the lines back
 
 
-def main():
-    """Run every check, then end the machine."""
-    try:
-        prepare()
-        for name, check in list(globals().items()):
-            if name.startswith("check_"):
-                try:
-                    check()
-                except BaseException:  # noqa: BLE001  whatever it is, it is told outside
-                    print(f"CHECK {name} FAILED", flush=True)
-                    traceback.print_exc(file=sys.stdout)
-                else:
-                    print(f"CHECK {name} passed", flush=True)
-    except BaseException:  # noqa: BLE001  a first process that ends takes the kernel with it
-        traceback.print_exc(file=sys.stdout)
-    print("THE END", flush=True)
-    os.sync()
-    LIBC.reboot(RB_AUTOBOOT)
-
-
 if __name__ == "__main__":
-    main()
+    first_process.run(prepare, globals())

@@ -11,6 +11,7 @@ import re
 import emulated
 import guest
 import pytest
+import virtual_machine
 
 CHECKS = [name for name in vars(guest) if name.startswith("check_")]
 
@@ -18,8 +19,9 @@ CHECKS = [name for name in vars(guest) if name.startswith("check_")]
 @pytest.fixture(scope="module")
 def said():
     try:
-        return emulated.boot(emulated.prepare())
-    except emulated.MissingError as error:
+        folder = emulated.prepare()
+        return virtual_machine.boot(folder, emulated.file_system(folder))
+    except virtual_machine.MissingError as error:
         pytest.skip(f"GPIO on the kernel's simulated chip: {error}")
 
 

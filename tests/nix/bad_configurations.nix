@@ -103,6 +103,17 @@ let
       imaging.reach = [ "localhost" ];
       expected = [ ''Set services.nixel.imaging.reach = [ "10.10.0.2" ]'' ];
     };
+    device-node-that-imaging-cannot-open = {
+      on = "scanner";
+      instrument.settings.devices.stage = {
+        adapter = "grbl-stage";
+        path = "/dev/nixel/stage";
+      };
+      expected = [
+        "the instrument has devices at /dev/nixel/stage"
+        "Set services.nixel.imaging.devices"
+      ];
+    };
     loopback-out-of-reach = {
       imaging.reach = [ "10.10.0.2" ];
       expected = [ "does not allow 127.0.0.1" ];

@@ -13,6 +13,7 @@ FOLDER = nix_tools.ROOT / "tests" / "nix" / "golden"
 INSTRUMENT = ("nixel-imaging.service", "nixel-imaging.socket", "nixel-safety.service")
 # Before anybody enters: the accounts and the network, and in the first stage of the start the machine's identity.
 FIRST = ("nixel-machine-id.service", "nixel-provision.service", "nixel-provision-activate.service")
+SERIAL = ("nixel-virtual-environment.service", "nixel-virtual-stage.service")
 UPDATE = (
     "nixel-update-collect.service",
     "nixel-update-offer@.service",
@@ -22,7 +23,10 @@ UPDATE = (
 # Which units of which machine: a real instrument, one that needs no network at all, and the simulated one.
 UNITS = {
     "scanner": (*INSTRUMENT, *FIRST, *UPDATE, "nixel-vnc.service"),
-    "microscope": (*INSTRUMENT, *FIRST, "nixel-virtual-panel.service"),
+    "microscope": (
+        *(*INSTRUMENT, *FIRST, *SERIAL),
+        *("nixel-virtual-microscope.service", "nixel-virtual-panel.service"),
+    ),
     "demo-vm": (*INSTRUMENT, "nixel-virtual-scanner.service"),
 }
 # Of these the manager is that of the operator's session.

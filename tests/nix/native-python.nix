@@ -42,12 +42,21 @@ let
       ) (lib.splitString "\n" (builtins.readFile "${info}/METADATA"))
     );
 
+  # A program that a package brings, started by its module.
+  launcher = python: name: module: ''
+    printf '#!/bin/sh\nPYTHONPATH=%s:$PYTHONPATH exec %s -m ${module} "$@"\n' \
+      ${site} ${python.interpreter} > $out/bin/${name}
+    chmod +x $out/bin/${name}
+  '';
+
   # What nixpkgs does to a package beyond installing it, where a hook relies on that.
   finish = pythonFinal: pythonPrev: {
-    build = ''
-      printf '#!/bin/sh\nPYTHONPATH=%s:$PYTHONPATH exec %s -m build "$@"\n' \
-        ${site} ${pythonFinal.python.interpreter} > $out/bin/pyproject-build
-      chmod +x $out/bin/pyproject-build
+    build = launcher pythonFinal.python "pyproject-build" "build";
+    meson = launcher pythonFinal.python "meson" "mesonbuild.mesonmain";
+    numpy = launcher pythonFinal.python "numpy-config" "numpy._configtool";
+    meson-python = ''
+      mkdir $out/nix-support
+      cp ${prev.path}/pkgs/development/python-modules/meson-python/add-build-flags.sh $out/nix-support/setup-hook
     '';
     installer = ''
       rm $target/installer

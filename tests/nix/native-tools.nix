@@ -15,6 +15,7 @@ let
           outputs
           passthru
           ;
+        version = lib.getVersion package;
         dontUnpack = true;
         preInstall = ''
           for output in $outputs; do mkdir -p "''${!output}"; done
@@ -54,6 +55,7 @@ builtins.mapAttrs ofDebian {
   openssl = "openssl";
   patchelf = "patchelf";
   perl = "perl-base";
+  swig = "swig";
   unzip = "unzip";
   xz = "xz-utils";
 }

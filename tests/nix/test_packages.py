@@ -1,5 +1,6 @@
 """The packages as Nix evaluates them: both systems, their dependencies, their sources, what they fetch."""
 
+import base64
 import json
 import re
 import shutil
@@ -41,6 +42,19 @@ def test_every_package_instantiates(nixpkgs, system):
     assert len(set(found)) == len(PACKAGES) - 1  # the default is nixel
     assert nixpkgs.evaluate(f"devShells.{system}.default.drvPath").endswith(".drv")
     assert re.fullmatch(r"/nix/store/.*/bin/nixel-demo", nixpkgs.evaluate(f"apps.{system}.default.program"))
+
+
+def test_the_shell_has_the_command_of_the_page_on_many_machines(nixpkgs):
+    # `nix develop --command dask scheduler`: the command is dask's, what it does there is distributed's, and both must
+    # be of one environment, which links what its modules have in bin/.
+    page = (nix_tools.ROOT / "docs/cluster.md").read_text()
+    assert {"dask scheduler", "dask worker"} <= set(re.findall(r"nix develop --command (\w+ \w+)", page))
+    environments = nixpkgs.evaluate(
+        "devShells.x86_64-linux.default",
+        apply="shell: map (each: map (path: path.pname or path.name) (builtins.filter builtins.isAttrs "
+        "(each.paths or [ ]))) shell.nativeBuildInputs",
+    )
+    assert any({"dask", "distributed"} <= set(names) for names in environments)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -99,6 +113,25 @@ def test_dependencies_are_those_of_the_project(as_evaluated, name):
             each: found[each] for each in asked if not asked[each].contains(found[each], prereleases=True)
         }
         assert not too_old, f"nixpkgs has {too_old}, we ask for {asked}"
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_micro_manager_is_there_for_both_systems_as_the_lock_has_it(nixpkgs, system):
+    found = nixpkgs.evaluate(
+        f"packages.{system}",
+        apply="""all: {
+          inherit (all.pymmcore) drvPath version;
+          hash = all.pymmcore.src.outputHash;
+          with_it = (all.nixel.override { microManager = true; }).drvPath;
+          without = all.nixel.drvPath;
+        }""",
+    )
+    assert found["drvPath"].endswith(".drv")
+    assert found["with_it"] != found["without"]
+    lock = (nix_tools.ROOT / "requirements/dev.lock").read_text()
+    [version, hashes] = re.search(r"^pymmcore==(\S+) .*\n((?:    --hash.*\n)+)", lock, re.MULTILINE).groups()
+    assert found["version"] == version
+    assert base64.b64decode(found["hash"].removeprefix("sha256-")).hex() in hashes
 
 
 class Checkout:

@@ -9,11 +9,13 @@ import golden_units
 import pytest
 
 ALL = [(machine, unit) for machine, units in golden_units.UNITS.items() for unit in units]
-# systemd's own measure, 0 (closed) to 10: what DESIGN.md promises, and for the demonstration's extra unit the same.
+# systemd's own measure, 0 (closed) to 10: what DESIGN.md promises, and for the simulators' units the same.
 EXPOSURE = {
     "nixel-safety.service": 1.5,
     "nixel-imaging.service": 1.0,
+    "nixel-virtual-microscope.service": 1.0,
     "nixel-virtual-scanner.service": 1.5,
+    "nixel-virtual-stage.service": 1.0,
     # Reads what anybody may have written on a stick.
     "nixel-update-offer@.service": 1.0,
     # Mounts it for everybody to see, so it has no mount namespace of its own, on which most walls rest.

@@ -122,8 +122,10 @@ class Lab:
 
     def enter(self, command, **how):
         """Start a command in the lab's own namespaces, beside its machines; returns its `Popen`."""
-        enter = ["nsenter", "--target", str(self.pid), "--mount", "--net", "--pid", "--uts", "--ipc"]
-        arguments = [*enter, *map(str, command)]
+        # A machine's restart comes back as a hangup, which what nohup has started would not pass on.
+        enter = ["env", "--default-signal=HUP", "nsenter", "--target", str(self.pid)]
+        spaces = ["--mount", "--net", "--pid", "--uts", "--ipc"]
+        arguments = [*enter, *spaces, *map(str, command)]
         return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, start_new_session=True, **how)
 
     def run(self, command):
