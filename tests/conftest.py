@@ -3,14 +3,12 @@
 from contextlib import ExitStack
 
 import pytest
-from whole_system import INSTRUMENT, Control, Service
-
-from nixel.imaging.virtual_bench import VirtualBench
+from whole_system import INSTRUMENT, Control, Service, patient_bench
 
 
 @pytest.fixture
 def bench():
-    with VirtualBench(INSTRUMENT) as running:
+    with patient_bench(INSTRUMENT) as running:
         yield running
 
 

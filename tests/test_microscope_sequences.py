@@ -6,16 +6,14 @@ import sys
 
 import pytest
 import zarr
-from whole_system import Service, wait_until
-
-from nixel.imaging.virtual_bench import VirtualBench
+from whole_system import Service, patient_bench, wait_until
 
 MICROSCOPE = "virtual-microscope"
 
 
 @pytest.fixture(scope="module")
 def bench():
-    with VirtualBench(MICROSCOPE) as running:
+    with patient_bench(MICROSCOPE) as running:
         running.arm()
         yield running
 

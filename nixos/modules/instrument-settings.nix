@@ -274,6 +274,10 @@ in
                   optional types.ints.unsigned
                     "The line that toggles while outputs are permitted; outputs need one."
                     27;
+                hold =
+                  optional quantity
+                    "For how long the relays surely hold without it; 50 ms if left out."
+                    "50 ms";
                 inputs =
                   tables "The input lines by number."
                     {

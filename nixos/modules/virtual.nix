@@ -104,6 +104,10 @@ in
             "--thermal"
             thermal
           ]
+          ++ lib.optionals ((tables.safety.gpio.hold or null) != null) [
+            "--hold"
+            tables.safety.gpio.hold
+          ]
         );
 
         # Hardware does not wait for a program: its relay runs just above the safety daemon.

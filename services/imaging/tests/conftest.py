@@ -4,9 +4,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from whole_system import INSTRUMENT, Service
-
-from nixel.imaging.virtual_bench import VirtualBench
+from whole_system import INSTRUMENT, Service, patient_bench
 
 WEB = Path(__file__).parents[1] / "web"
 
@@ -14,7 +12,7 @@ WEB = Path(__file__).parents[1] / "web"
 @pytest.fixture(scope="module")
 def shared_service(tmp_path_factory):
     """A simulated bench and the imaging service as a process around it."""
-    with VirtualBench(INSTRUMENT) as bench, ExitStack() as stack:
+    with patient_bench(INSTRUMENT) as bench, ExitStack() as stack:
         service = Service(bench, tmp_path_factory.mktemp("service") / "data")
         stack.callback(service.close)
         yield bench, service.start()

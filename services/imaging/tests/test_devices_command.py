@@ -11,11 +11,10 @@ import pytest
 from devices_command import device, nixel, nixel_process, own_devices, values
 from lamp import HOSTILE_NAME, HOSTILE_VALUE, LampServer
 from sqlalchemy import select
-from whole_system import INSTRUMENT, SMALL_CALIBRATION, Control, Service, wait_until
+from whole_system import INSTRUMENT, SMALL_CALIBRATION, Control, Service, patient_bench, wait_until
 
 from nixel.acquisition.instrument_file import path_of
 from nixel.imaging.store import Database, DataFolder, Event
-from nixel.imaging.virtual_bench import VirtualBench
 
 # Half a minute of measuring, of which we see the beginning.
 LONG = {"frames": 5000, "averages": 10, "seed": 6}
@@ -53,7 +52,7 @@ def instrument(packages, lamp):
 
 @pytest.fixture(scope="module")
 def bench(packages):
-    with VirtualBench(INSTRUMENT) as bench:
+    with patient_bench(INSTRUMENT) as bench:
         bench.arm()
         yield bench
 

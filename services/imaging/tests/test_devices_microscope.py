@@ -4,16 +4,14 @@ import json
 
 import pytest
 from devices_command import device, nixel, nixel_process, own_devices, values
-from whole_system import Service
-
-from nixel.imaging.virtual_bench import VirtualBench
+from whole_system import Service, patient_bench
 
 INSTRUMENT = "virtual-microscope"
 
 
 @pytest.fixture(scope="module")
 def bench():
-    with VirtualBench(INSTRUMENT) as bench:
+    with patient_bench(INSTRUMENT) as bench:
         yield bench
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from typer.testing import CliRunner
-from whole_system import INSTRUMENT
+from whole_system import INSTRUMENT, patient_bench
 
 from nixel.acquisition import finishing
 from nixel.acquisition.protocol import ScanProtocol
@@ -25,7 +25,6 @@ from nixel.imaging.store import (
     RunKind,
     RunState,
 )
-from nixel.imaging.virtual_bench import VirtualBench
 
 PROTOCOL = ScanProtocol(frames=5, averages=2, background_frames=1, seed=3)
 SIZE = 2 * 1632 * 4
@@ -39,7 +38,7 @@ def full(*_arguments, **_options):
 def recording(tmp_path_factory):
     """What a run left whose dataset could not be written."""
     path = tmp_path_factory.mktemp("left") / "run-000001.mdf"
-    with VirtualBench(INSTRUMENT) as bench, pytest.MonkeyPatch.context() as patched:
+    with patient_bench(INSTRUMENT) as bench, pytest.MonkeyPatch.context() as patched:
         bench.arm()
         patched.setattr(finishing, "_finish", full)
         record = pipeline.dataset_provenance(

@@ -1,17 +1,47 @@
 """What the whole-system tests share: a simulated bench, and the imaging service as a process around it."""
 
+import re
 import socket
+import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
+from nixel.acquisition.instrument_file import path_of
 from nixel.imaging.cli.serve import listen
 from nixel.imaging.client import ServiceClient
 from nixel.imaging.errors import UserError
 from nixel.imaging.processes import Child
+from nixel.imaging.virtual_bench import VirtualBench
 
 INSTRUMENT = "virtual-scanner"
 # A matrix that takes a second and still gives a picture.
 SMALL_CALIBRATION = {"grid": [5, 5], "averages": 4, "background_frames": 4, "seed": 1}
+
+
+def patient(name):
+    """The text of a shipped instrument's file, with a safety daemon that forgives a machine that stands still.
+
+    A test machine may be a guest of a host that is busy, which then stops it as a whole for longer than a daemon may
+    stand still. What is asked here is not how fast the daemon is: the tests that ask that take the shipped file.
+    """
+    text, ages = re.subn(r'(?m)^max_age = "(?:150|250) ms"', 'max_age = "500 ms"', path_of(name).read_text())
+    text, rates = re.subn(r'(?m)^rate = "100 Hz".*\n', r"\g<0>deadlines = { limit = 50 }\n", text)
+    text, pumps = re.subn(r"(?m)^charge_pump = 27.*\n", r'\g<0>hold = "200 ms"\n', text)
+    assert ages >= 4
+    assert rates == 1
+    assert pumps == (name == "virtual-microscope")
+    return text
+
+
+@contextmanager
+def patient_bench(name=INSTRUMENT):
+    """A bench around such a safety daemon."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, f"{name}.toml")
+        file.write_text(patient(name))
+        with VirtualBench(str(file)) as bench:
+            yield bench
 
 
 class Control:

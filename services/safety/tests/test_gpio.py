@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -234,6 +235,24 @@ def test_a_thread_that_was_late_does_not_make_up_for_the_edges_it_missed(gpio, w
     wires.hang.set()
     time.sleep(3 * PERIOD)
     assert len(wires.edges()) == 1
+
+
+def test_relays_that_hold_for_longer_may_stand_still_for_longer(wires):
+    gpio = Gpio(replace(CHIP, hold=0.2), PERIOD, PERIOD, wires.open)
+    gpio.start()
+    try:
+        running(gpio)
+        ticks(gpio, 5)
+        time.sleep(0.1)
+        ticks(gpio, 1, first=6)
+        wait_until(lambda: len(wires.edges()) == 6)
+        assert not gpio.view.fault
+        time.sleep(0.25)
+        ticks(gpio, 1, first=7)
+        wait_until(lambda: gpio.view.fault)
+        assert "was not told anything by the control loop for 2" in gpio.view.fault
+    finally:
+        gpio.close(1.0)
 
 
 def test_relays_that_may_have_dropped_do_not_pick_up_by_themselves(gpio, wires):

@@ -29,6 +29,11 @@ def test_a_chip_is_known_by_its_number_too(tmp_path):
     assert changed(tmp_path, 'chip = "pinctrl-rp1"', "chip = 0").gpio.chip == 0
 
 
+def test_relays_hold_for_as_long_as_is_said(tmp_path):
+    assert changed(tmp_path, "simulated = true", "simulated = true").gpio.hold == 0.05
+    assert changed(tmp_path, "charge_pump = 27", 'charge_pump = 27\nhold = "200 ms"').gpio.hold == 0.2
+
+
 def test_a_virtual_chip_has_a_path_and_is_called_simulated(tmp_path):
     virtual = 'adapter = "virtual-gpio"\npath = "/nowhere/panel"\nsimulated = true'
     chip = changed(tmp_path, 'adapter = "gpio"\nchip = "pinctrl-rp1"', virtual).gpio
@@ -80,6 +85,9 @@ MISTAKES = [
     ("charge_pump = 27", "charge_pump = 17", "gpio.charge_pump", "a line that is not outputs.17 already"),
     ("charge_pump = 27", "charge_pump = 5", "gpio.charge_pump", "a line that is not inputs.5 already"),
     ("charge_pump = 27", "charge_pump = 1000", "gpio.charge_pump", "an integer from 0 to 999"),
+    ("charge_pump = 27", 'charge_pump = 27\nhold = "40 ms"', "gpio.hold", "a value from 0.05 to 0.2 s"),
+    ("charge_pump = 27", 'charge_pump = 27\nhold = "0.3 s"', "gpio.hold", "a value from 0.05 to 0.2 s"),
+    ("charge_pump = 27", "charge_pump = 27\nhold = 50", "gpio.hold", '"50 ms"'),
     (
         '18 = { active = "low"',
         '5 = { active = "low"',

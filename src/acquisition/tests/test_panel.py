@@ -13,7 +13,7 @@ import time
 import pytest
 
 from nixel.acquisition.devices import DeviceError
-from nixel.acquisition.virtual import hand
+from nixel.acquisition.virtual import hand, panel_server
 from nixel.acquisition.virtual import panel as model
 from nixel.acquisition.virtual.panel import HOLD, Panel, PanelError
 from nixel.safety.config.units import GpioChip, GpioInput, GpioOutput, Pull
@@ -65,6 +65,26 @@ def test_a_pump_that_stands_still_drops_the_relay_at_either_level(panel, level):
     assert panel.next_drop() is None
     panel.drive(ME, model.PUMP, level, 9.0)  # driven to where it is: no edge
     assert panel.describe(9.0).startswith("relay=0 ")
+
+
+def test_a_relay_that_holds_for_longer_drops_later():
+    panel = Panel(hold=0.2)
+    panel.claim_output(ME, model.LIGHT, False, 0.0)
+    panel.claim_output(ME, model.PUMP, False, 0.0)
+    panel.drive(ME, model.LIGHT, True, 1.0)
+    pump(panel, 2.0, 2.2)
+    assert panel.next_drop() == pytest.approx(2.4)
+    assert panel.describe(2.399).startswith("relay=1 ")
+    assert panel.describe(2.401).startswith("relay=0 moved=2.400000")
+
+
+@pytest.mark.parametrize("wrong", ["50", "0,2 s", "-1 s", "1 min"])
+def test_a_hold_that_is_no_time_is_refused(wrong, tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        panel_server.main(["--socket", str(tmp_path / "panel"), f"--hold={wrong}"])
+    assert caught.value.code == 2
+    assert f"expected a time such as '50 ms' or '0.2 s', found '{wrong}'" in capsys.readouterr().err
+    assert not (tmp_path / "panel").exists()
 
 
 def test_edges_are_counted_and_driving_a_level_again_is_none(panel):

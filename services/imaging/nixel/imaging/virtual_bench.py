@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from nixel.acquisition.instrument import Instrument, load_instrument
-from nixel.acquisition.instrument_file import path_of
+from nixel.acquisition.instrument_file import path_of, read_toml
 from nixel.imaging.errors import UserError
 from nixel.imaging.processes import Child
 from nixel.safety.client import SafetyClient
@@ -25,7 +25,7 @@ class VirtualBench:
     Parameters
     ----------
     name : str
-        Of a shipped simulated instrument.
+        Of a shipped simulated instrument, or a file that describes one.
 
     Attributes
     ----------
@@ -95,10 +95,12 @@ class VirtualBench:
 
     def _panel(self, stack: ExitStack) -> list[str]:
         self.panel, thermal = self.runtime / "panel", self.runtime / "thermal"
+        # The relay holds for as long as the safety daemon is told that it does.
+        hold = read_toml(self._name)[0]["safety"]["gpio"].get("hold")
         panel = Child(
             "virtual panel",
             "nixel.acquisition.virtual.panel_server",
-            ["--socket", str(self.panel), "--thermal", str(thermal)],
+            ["--socket", str(self.panel), "--thermal", str(thermal), *(["--hold", hold] if hold else [])],
             log=self.runtime / "panel.log",
         )
         self.add(stack.enter_context(panel))

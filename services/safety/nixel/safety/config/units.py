@@ -6,6 +6,7 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from nixel.safety.config.quantities import TIME
 from nixel.safety.core.frozen import dataclass
 
 if TYPE_CHECKING:
@@ -16,7 +17,11 @@ GPIO = "gpio"
 VIRTUAL_GPIO = "virtual-gpio"
 
 SURVEILLANCE_KEYS = ("adapter", "path", "simulated")
-GPIO_KEYS = ("adapter", "chip", "path", "simulated", "inputs", "outputs", "charge_pump")
+GPIO_KEYS = ("adapter", "chip", "path", "simulated", "inputs", "outputs", "charge_pump", "hold")
+
+# s for which relays hold without the charge pump: as fast ones do, and so long that a killed daemon is still off within
+# a quarter of a second.
+_HOLD, _LONGEST_HOLD = 0.05, 0.2
 INPUT_KEYS = ("pull", "active")
 OUTPUT_KEYS = ("active", "readback")
 
@@ -82,6 +87,8 @@ class GpioChip:
         Its output lines.
     charge_pump
         The output line that toggles with every tick in which outputs are permitted; `None` for none.
+    hold
+        For how long the relays surely hold without it [s].
     """
 
     chip: int | str | None
@@ -89,6 +96,7 @@ class GpioChip:
     inputs: tuple[GpioInput, ...]
     outputs: tuple[GpioOutput, ...] = ()
     charge_pump: int | None = None
+    hold: float = _HOLD
 
     @property
     def simulated(self) -> bool:
@@ -130,7 +138,8 @@ def gpio(table: Table) -> GpioChip:
     # Without the pump's relay an output would stay as it is when the daemon is no more.
     pump = table.integer("charge_pump", 0, 999) if outputs or table.has("charge_pump") else None
     _check_lines(table, inputs, outputs, pump)
-    return GpioChip(chip, path, inputs, outputs, pump)
+    hold = table.quantity("hold", TIME, "50 ms", _HOLD, _LONGEST_HOLD) if table.has("hold") else _HOLD
+    return GpioChip(chip, path, inputs, outputs, pump, hold)
 
 
 def _chip(table: Table) -> int | str:

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 _OFF = Command()
 # s between the reading of the lines and the tick that is to judge it, at most; a quarter of a shorter period.
 _MARGIN = 2e-3
-# s without a tick after which relays may have dropped; they must not pick up again by themselves.
-_STANDSTILL = 0.05
 
 
 class LinesError(Exception):
@@ -111,7 +109,8 @@ class Gpio:
         self._called = f"GPIO chip {chip.path or chip.chip}"
         self._period, self._idle = period, idle
         self._lead = min(_MARGIN, period / 4)
-        self._standstill = max(_STANDSTILL, 3 * period)
+        # Without a tick for so long, relays may have dropped; they must not pick up again by themselves.
+        self._standstill = max(chip.hold, 3 * period)
         self._opener = opener
         self._clock = clock
         self._command = _OFF

@@ -11,7 +11,7 @@ line  direction  what is wired to it
 26    in         mirror contact of the light's relay: to ground while the relay is off, open otherwise
 17    out        the light's relay: picks up while this is high and the charge pump runs
 22    out        selector of the light's diode: low for the first, high for the second; the relay feeds both
-27    out        charge pump: an AC-coupled supply of the relay, alive until 50 ms after the last edge
+27    out        charge pump: an AC-coupled supply of the relay, alive until `HOLD` after the last edge
 ====  =========  ==========================================================================================
 
 A contact that is open, and a wire that is broken, leave a line to its pull; without a pull it reads low. So
@@ -33,7 +33,7 @@ __all__ = ["CURRENT_LIMIT", "HOLD", "Panel", "PanelError"]
 
 LID, LID_OPEN, KEY, INDICATOR, CURRENT, MIRROR = 5, 6, 13, 16, 19, 26
 LIGHT, SELECTOR, PUMP = 17, 22, 27
-HOLD = 0.05  # s
+HOLD = 0.05  # s, unless it is said otherwise
 CURRENT_LIMIT = 0.7  # A
 _INPUTS = frozenset({LID, LID_OPEN, KEY, INDICATOR, CURRENT, MIRROR})
 _OUTPUTS = frozenset({LIGHT, SELECTOR, PUMP})
@@ -69,10 +69,13 @@ class Panel:
     ----------
     warm : callable, optional
         Told the processor's temperature in degC whenever a hand changes it; without it there is no processor here.
+    hold : float, optional
+        For how long the relay holds without an edge of the charge pump [s].
     """
 
-    def __init__(self, warm: Callable[[float], None] | None = None) -> None:
+    def __init__(self, warm: Callable[[float], None] | None = None, hold: float = HOLD) -> None:
         self._warm = warm
+        self._hold = hold
         self.lid_closed = True
         self.key_on = True
         self.indicator_intact = True
@@ -162,17 +165,17 @@ class Panel:
 
     def tick(self, now: float) -> None:
         """Let the relay drop if the charge pump has stood still for too long."""
-        fed = self._edge is not None and now - self._edge <= HOLD
+        fed = self._edge is not None and now - self._edge <= self._hold
         on = fed and self._outputs[LIGHT].level
         if on != self.relay:
             self.relay = on
             # A relay that starves drops when its supply is used up, whenever we happen to look.
             starved = not on and self._outputs[LIGHT].level and self._edge is not None
-            self.moved = self._edge + HOLD if starved and self._edge is not None else now
+            self.moved = self._edge + self._hold if starved and self._edge is not None else now
 
     def next_drop(self) -> float | None:
         """When the relay drops if nothing happens [s]; `None` while it is off."""
-        return self._edge + HOLD if self.relay and self._edge is not None else None
+        return self._edge + self._hold if self.relay and self._edge is not None else None
 
     def hand(self, part: str, action: str) -> None:
         """Do what a hand at the panel does.

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import selectors
 import signal
 import socket
@@ -19,7 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nixel.acquisition.virtual.panel import Panel, PanelError
+from nixel.acquisition.virtual.panel import HOLD, Panel, PanelError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,7 @@ __all__ = ["main"]
 
 _LONGEST_REQUEST = 200
 _MOST_CONNECTIONS = 16
+_TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?) (ms|s)")
 _PRIORITY = 20  # above the safety daemon's own: hardware does not wait for a program
 
 
@@ -62,6 +64,8 @@ class PanelServer:
         A socket that nobody listens at any more is replaced.
     thermal : Path, optional
         Where a thermal zone is made as the kernel would show it.
+    hold : float, optional
+        For how long the relay holds without the charge pump [s].
 
     Raises
     ------
@@ -69,9 +73,9 @@ class PanelServer:
         The socket or the thermal zone cannot be made, or something else is there.
     """
 
-    def __init__(self, path: Path, thermal: Path | None = None) -> None:
+    def __init__(self, path: Path, thermal: Path | None = None, hold: float = HOLD) -> None:
         processor = None if thermal is None else _Processor(thermal)
-        self._panel = Panel(processor)
+        self._panel = Panel(processor, hold)
         self._path = path
         self._selector = selectors.DefaultSelector()
         if path.exists() and not path.is_socket():
@@ -166,6 +170,15 @@ def _number(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    """A time as instrument files write it [s]."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        msg = f"expected a time such as '50 ms' or '0.2 s', found {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return float(found[1]) * {"ms": 1e-3, "s": 1.0}[found[2]]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the virtual panel until it is told to end.
 
@@ -184,13 +197,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="nixel-virtual-panel", description=__doc__)
     parser.add_argument("--socket", type=Path, required=True, help="where to listen")
     parser.add_argument("--thermal", type=Path, metavar="FOLDER", help="show a processor's temperature there")
+    parser.add_argument(
+        "--hold", type=_seconds, default=HOLD, metavar="TIME", help="of its relay, as '50 ms'"
+    )
     options = parser.parse_args(arguments)
     sys.setswitchinterval(5e-4)
     # Hardware keeps its time whatever a computer does beside it.
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(_PRIORITY))
     try:
-        server = PanelServer(options.socket, options.thermal)
+        server = PanelServer(options.socket, options.thermal, options.hold)
     except OSError as error:
         reason, place = error.strerror or str(error), error.filename or options.socket
         print(f"nixel-virtual-panel: {place}: {reason}", file=sys.stderr)
