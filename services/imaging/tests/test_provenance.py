@@ -8,8 +8,16 @@ import pytest
 from nixel.imaging import provenance
 
 
+@pytest.fixture(params=["importlib.metadata", "importlib_metadata"])
+def finder(request, monkeypatch):
+    """Who finds the distributions: the standard library, or the package that takes its place once it is imported."""
+    theirs = pytest.importorskip(request.param).MetadataPathFinder
+    others = [each for each in sys.meta_path if "MetadataPathFinder" not in repr(each)]
+    monkeypatch.setattr(sys, "meta_path", [*others, theirs])
+
+
 @pytest.fixture
-def site(tmp_path, monkeypatch):
+def site(tmp_path, monkeypatch, finder):
     """Make distributions that imports can reach, in folders of the path in their order."""
     monkeypatch.setattr(provenance, "_checkout", lambda: None)
     monkeypatch.setattr(sys, "path", [])

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cloudpickle
@@ -70,14 +71,35 @@ def cluster(request):
     return Cluster() if request.param == "here" else request.getfixturevalue("processes")
 
 
-def solve(block, solver, folder, seconds):
-    """Three sweeps for a block of frames; leaves a mark of who began it, and whether it was finished."""
+def solve(block, solver, folder):
+    """Three sweeps for a block of frames; leaves a mark of who began it, and how that went."""
     mark = Path(folder, f"{os.getpid()}-{uuid.uuid4()}.begun")
     mark.touch()
-    time.sleep(seconds)
+    if Path(folder, "gate").exists():
+        mark = mark.rename(mark.with_suffix(".held"))
+        while Path(folder, "gate").exists():
+            time.sleep(1e-3)
     found = solver.solve(block, 3)
     mark.rename(mark.with_suffix(".done"))
     return found
+
+
+def kill_in_the_middle(victims, folder, done):
+    """Hold up every worker in the middle of an item once so many are done, and kill these."""
+    wait_until(lambda: len(list(folder.glob("*.done"))) >= done)
+    (folder / "gate").touch()
+    wait_until(lambda: all(list(folder.glob(f"{pid}-*.held")) for pid in victims))
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+    (folder / "gate").unlink()
+
+
+def wait_until(condition):
+    """Poll until it holds."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -114,36 +136,23 @@ def test_an_error_names_its_item(cluster):
 @pytest.mark.parametrize("victims", ["none", "one", "all"])
 def test_a_killed_worker_costs_time_not_results(processes, job, tmp_path, victims):
     solver, blocks = job
-    serial = Cluster().map(solve, blocks, shared=(solver, tmp_path, 0.0))
+    serial = Cluster().map(solve, blocks, shared=(solver, tmp_path))
     for mark in tmp_path.iterdir():
         mark.unlink()
     shared = processes.share(solver)
     alive = workers(processes, 2)
-    killed = []
-
     wanted = {"none": [], "one": [min(alive)], "all": alive}[victims]
-
-    def kill(done, total):
-        # In the middle, and in the middle of an item: the worker has begun one and sleeps in it. One that was given
-        # none, on a busy machine, gets its next one only when this returns: then it is the next call's turn.
-        patience = time.monotonic() + 2
-        while not killed and done >= total // 3 and time.monotonic() < patience:
-            if all(list(tmp_path.glob(f"{pid}-*.begun")) for pid in wanted):
-                for pid in wanted:
-                    os.kill(pid, signal.SIGKILL)
-                killed.extend(wanted)
-                return
-            time.sleep(1e-3)
-
-    found = processes.map(solve, blocks, shared=(shared, tmp_path, 0.1), progress=kill)
-    assert sorted(killed) == sorted(wanted)
+    with ThreadPoolExecutor(1) as beside:
+        killing = beside.submit(kill_in_the_middle, wanted, tmp_path, len(blocks) // 3)
+        found = processes.map(solve, blocks, shared=(shared, tmp_path))
+        killing.result()
     assert len(found) == len(serial)
     for one, other in zip(found, serial, strict=True):
         assert one.dtype == other.dtype
         assert one.tobytes() == other.tobytes()
     # Each worker that was killed left an item unfinished, which was begun anew.
-    unfinished = sorted(int(mark.name.split("-")[0]) for mark in tmp_path.glob("*.begun"))
-    assert unfinished == sorted(killed)
+    unfinished = [int(mark.name.split("-")[0]) for mark in tmp_path.iterdir() if mark.suffix != ".done"]
+    assert sorted(unfinished) == sorted(wanted)
     assert len(list(tmp_path.glob("*.done"))) >= len(blocks)
 
 

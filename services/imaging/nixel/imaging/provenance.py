@@ -69,11 +69,14 @@ def _installed() -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for distribution in distributions():
-        # Without metadata, as an installation that was broken off leaves a folder, it has no name.
-        if "Name" in distribution.metadata:
-            found.setdefault(
-                re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower(), distribution.version
-            )
+        # An installation that was broken off leaves a folder without metadata. Depending on who looks, the standard
+        # library or the package that stands in for a newer one of it, they are empty or an error.
+        try:
+            metadata = distribution.metadata
+        except FileNotFoundError:
+            continue
+        if "Name" in metadata:
+            found.setdefault(re.sub(r"[-_.]+", "-", metadata["Name"]).lower(), distribution.version)
     return found
 
 
