@@ -11,9 +11,7 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
-from whole_system import INSTRUMENT
 
-from nixel.acquisition.instrument_file import path_of
 from nixel.imaging.processes import Child
 
 WITHIN = 4
@@ -64,7 +62,7 @@ def restart(bench):
                 "safety daemon",
                 "nixel.safety.daemon",
                 [
-                    *("--instrument", str(path_of(INSTRUMENT)), "--socket", str(bench.safety_socket)),
+                    *("--instrument", str(bench.file), "--socket", str(bench.safety_socket)),
                     *("--surveillance", str(bench.runtime / "surveillance"), "--operator-group", ""),
                 ],
                 log=bench.runtime / "safety-2.log",

@@ -31,6 +31,8 @@ class VirtualBench:
     ----------
     instrument : nixel.acquisition.instrument.Instrument
         With the addresses at which this bench is reached.
+    file : Path
+        Where it is described.
     safety : SafetyClient
     safety_socket : Path
     panel : Path
@@ -43,6 +45,7 @@ class VirtualBench:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self.file = path_of(name)
         self._stack = ExitStack()
         self.children: list[Child] = []
 
@@ -61,7 +64,7 @@ class VirtualBench:
                 "safety daemon",
                 "nixel.safety.daemon",
                 [
-                    *("--instrument", str(path_of(self._name)), "--socket", str(self.safety_socket)),
+                    *("--instrument", str(self.file), "--socket", str(self.safety_socket)),
                     *("--operator-group", "", *wires),
                 ],
                 log=self.runtime / "safety.log",
