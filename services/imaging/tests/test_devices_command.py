@@ -355,7 +355,8 @@ def test_a_run_is_read_through_its_own_connections_and_nothing_is_set(
     http.post(f"/runs/{run['id']}/cancel")
     one.heard("held by: nobody")
     one.heard("daq.transmitting: false (it was true)")
-    assert http.put("/devices/lamp/on", json={"value": "on"}).status_code == 200
+    answer = http.put("/devices/lamp/on", json={"value": "on"})
+    assert answer.status_code == 200, answer.text
 
 
 def test_watching_changes_no_bit_of_what_is_measured(service, watcher, calibrated, lamp):

@@ -28,7 +28,9 @@ def patient(name):
     text, ages = re.subn(r'(?m)^max_age = "(?:150|250) ms"', 'max_age = "500 ms"', path_of(name).read_text())
     text, rates = re.subn(r'(?m)^rate = "100 Hz".*\n', r"\g<0>deadlines = { limit = 50 }\n", text)
     text, pumps = re.subn(r"(?m)^charge_pump = 27.*\n", r'\g<0>hold = "200 ms"\n', text)
+    text, outputs = re.subn(r"(?m)^gated_by = ", 'readback_within = "500 ms"\n\\g<0>', text)
     assert ages >= 4
+    assert outputs == 1
     assert rates == 1
     assert pumps == (name == "virtual-microscope")
     return text
