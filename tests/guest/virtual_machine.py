@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "nixel" / "gpio-sim"
 NEEDED = ("apt-get", "apt-cache", "dpkg-deb", "ldd")
-EMULATOR = "qemu-system-x86"
+EMULATOR, EMULATOR_PROGRAM = "qemu-system-x86", "qemu-system-x86_64"
 SITE = Path("/site")
 # The rest of a Python that a daemon never asks for.
 LEFT_OUT = {
@@ -71,7 +71,7 @@ def fetch(packages: list[str], folder: Path) -> None:
 
 
 def prepare() -> Path:
-    """Fetch the kernel and the emulator, if they are not here yet.
+    """Fetch the kernel and the emulator, if they are not here yet; a machine's own emulator is one.
 
     Returns
     -------
@@ -88,13 +88,14 @@ def prepare() -> Path:
         raise MissingError("this machine is no x86_64, and another's kernel would have to be emulated")
     release = depends("linux-image-amd64").removeprefix("linux-image-")
     folder = CACHE / release
-    if (folder / "fetched").exists() or (folder / "complete").exists():
+    here = shutil.which(EMULATOR_PROGRAM) or (folder / "usr/bin" / EMULATOR_PROGRAM).exists()
+    if here and ((folder / "fetched").exists() or (folder / "complete").exists()):
         return folder
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    emulator = run(["apt-get", "-s", "--no-install-recommends", "install", EMULATOR], folder, "Debian's QEMU")
-    wanted = sorted({EMULATOR, *re.findall(r"^Inst (\S+)", emulator, re.MULTILINE)})
-    fetch([*wanted, f"linux-image-{release}"], folder)
+    # Nothing, where it is installed.
+    listed = run(["apt-get", "-s", "--no-install-recommends", "install", EMULATOR], folder, "Debian's QEMU")
+    fetch([*re.findall(r"^Inst (\S+)", listed, re.MULTILINE), f"linux-image-{release}"], folder)
     (folder / "fetched").touch()
     return folder
 
@@ -179,17 +180,27 @@ def python(made: FileSystem, first: Path) -> list[Path]:
     return [program, *libraries]
 
 
+def emulator(folder: Path) -> tuple[str, dict[str, str], list[str]]:
+    """The emulator's program, its environment and arguments that tell it where its parts are."""
+    own = shutil.which(EMULATOR_PROGRAM)
+    if own is not None:
+        return own, dict(os.environ), []
+    libraries = [folder / "usr/lib/x86_64-linux-gnu", folder / "lib/x86_64-linux-gnu"]
+    environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, libraries))}
+    parts = ["-L", str(folder / "usr/share/qemu"), "-L", str(folder / "usr/share/seabios")]
+    return str(folder / "usr/bin" / EMULATOR_PROGRAM), environment, parts
+
+
 def boot(folder: Path, content: bytes, memory: int = 512, timeout: float = 800.0) -> str:
     """Run the machine with an initial file system and so many MiB until it ends; give what it said."""
     image = folder / f"initrd.{os.getpid()}"
     image.write_bytes(content)
-    libraries = [folder / "usr/lib/x86_64-linux-gnu", folder / "lib/x86_64-linux-gnu"]
-    environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, libraries))}
+    program, environment, also = emulator(folder)
     command = [
-        str(folder / "usr/bin/qemu-system-x86_64"),
+        program,
         # Emulated, slow as it is: whether a machine's own virtualisation works shows only when it does not.
         *("-accel", "tcg", "-cpu", "max", "-m", str(memory), "-no-reboot"),
-        *("-L", str(folder / "usr/share/qemu"), "-L", str(folder / "usr/share/seabios")),
+        *also,
         *("-net", "none", "-display", "none", "-vga", "none", "-monitor", "none", "-serial", "stdio"),
         *("-kernel", str(folder / "boot" / f"vmlinuz-{folder.name}"), "-initrd", str(image)),
         # On a busy machine the kernel misses ticks, takes its timer for broken and stops: it need not check.
