@@ -305,6 +305,8 @@ class Station:
                 least = _expected(client.sent)
                 got = len(client.answers)
                 assert got >= least, f"{least} calls, {got} answers"
+        self.beat()  # a subscriber that has gone is noticed when it is told something
+        self.settle()
         connected = set(self.server._connections)
         assert len(connected) <= len(self.clients), "a connection outlives its client"
         if self.state.lease is not None:
@@ -312,7 +314,7 @@ class Station:
         for client in tuple(self.clients):
             self.hang_up(client)
         self.settle()
-        self.beat()  # a subscriber that has gone is noticed when it is told something
+        self.beat()
         self.settle()
         assert not self.server._connections, "a connection outlives its client"
         assert not self.server._record._asked
