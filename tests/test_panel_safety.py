@@ -14,7 +14,7 @@ import time
 import pytest
 
 from nixel.acquisition.virtual.panel import HOLD
-from nixel.safety.client import SafetyClient, SafetyRefused
+from nixel.safety.client import SafetyClient, SafetyRefused, SafetyUnavailable
 
 PERIOD = 0.01
 INSTRUMENT = """
@@ -303,11 +303,15 @@ def test_killed_at_random_moments_it_never_leaves_the_light_on(panel, start):
     for _ in range(5):
         daemon = start()
         daemon.arm()
-        with contextlib.suppress(Exception), daemon.client.lease("a picture") as lease:
+        with contextlib.ExitStack() as stack:
+            lease = stack.enter_context(daemon.client.lease("a picture"))
             lease.enable("light")
             time.sleep(chance.uniform(0.0, 0.1))
             began = time.monotonic()
             daemon.process.kill()
             daemon.process.wait()
+            held = stack.pop_all()
+        with contextlib.suppress(SafetyUnavailable):
+            held.close()  # there is nobody left who could end it
         wait_until(lambda: not panel.on())
         assert float(panel.state()["moved"]) <= began + HOLD + 2 * PERIOD

@@ -41,7 +41,9 @@ def test_the_whole_flake_is_checked_in_one_command(nixpkgs):
     # formatter is shown to be a derivation of some nixfmt and not of nixpkgs' own, and only it.
     overrides = nixpkgs.overrides(completed=not nixpkgs.is_complete())
     # A check that builds nothing writes nothing to the store either, not even the file that completes a tree.
-    nixpkgs.run("nix", "eval", "--raw", f"git+file://{nix_tools.ROOT}#formatter.x86_64-linux.name", *overrides)
+    nixpkgs.run(
+        "nix", "eval", "--raw", f"git+file://{nix_tools.ROOT}#formatter.x86_64-linux.name", *overrides
+    )
     nixpkgs.run(
         # Two minutes and 10.5 GiB; a checkout that needs far more no longer fits a developer's machine.
         *("env", "GC_MAXIMUM_HEAP_SIZE=14G"),
