@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from safety_stamps import Device, say
 
 from nixel.acquisition.virtual import panel_server
-from nixel.acquisition.virtual.panel import LIGHT, Panel
+from nixel.acquisition.virtual.panel import HOLD, LIGHT, Panel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,8 +73,8 @@ class PanelDevice(Device):
 class _Stamped(Panel):
     """The panel, with a stamp on every fault, on the first answer that carries it, and on every move of the relay."""
 
-    def __init__(self, warm: Callable[[float], None] | None = None) -> None:
-        super().__init__(warm)
+    def __init__(self, warm: Callable[[float], None] | None = None, hold: float = HOLD) -> None:
+        super().__init__(warm, hold)
         self._answered = True
 
     def tick(self, now: float) -> None:

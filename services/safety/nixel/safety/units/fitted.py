@@ -72,9 +72,8 @@ def _shortest(core: Config) -> float:
 
 def _timing(core: Config) -> Timing:
     shortest = _shortest(core)
-    # With nothing on, everything is asked more than twice in the time after which the first would be stale. Not in
-    # a round part of it: a contact that toggles in step with that would look as if it stood still.
-    return Timing(reply=shortest, active=core.period, idle=max(core.period, 0.38 * shortest))
+    # With nothing on, everything is asked three times in the time after which the first would be stale.
+    return Timing(reply=shortest, active=core.period, idle=max(core.period, shortest / 3))
 
 
 def _idle(core: Config) -> float:
