@@ -99,7 +99,8 @@ class VirtualBench:
     def _panel(self, stack: ExitStack) -> list[str]:
         self.panel, thermal = self.runtime / "panel", self.runtime / "thermal"
         # The relay holds for as long as the safety daemon is told that it does.
-        hold = read_toml(self._name)[0]["safety"]["gpio"].get("hold")
+        safety = read_toml(self.file)[0].get("safety", {})
+        hold = safety.get("gpio", {}).get("hold")  # what is missing there is for the safety daemon to tell
         panel = Child(
             "virtual panel",
             "nixel.acquisition.virtual.panel_server",
