@@ -376,18 +376,24 @@ def test_a_rate_is_told_as_it_is_found_when_its_newest_sample_is_compared_with_i
     assert state.rest is not None
 
 
-def test_a_rate_that_a_second_look_finds_otherwise_is_not_repeated():
-    drift = Rate("drift", "analog:0", "K", trip=2.0, max_age=0.5, window=1.0)
-    made = Config(0.01, 0.5, (drift,), (Output("amplifier", "ac", ("drift",)),))
-    samples = ((98.0, 20.0), (99.0, 20.0), (100.0, 20.0))
-    before = State(Mode.SAFE, memory={"drift": Memory(healthy=True, samples=samples[:2])}, ticked=99.99)
-    readings = {"analog:0": Reading(20.0, 100.0), "readback:ac": Reading(False, 100.0)}
-    fine = Verdict("drift", "rate", True, "")
-    outputs = Outputs(frozenset(), False, False, (fine,), ())
-    stale = ((97.0, 20.0), (98.0, 20.0), (99.5, 20.0))
-    for memory, kept in ((samples[1:], True), (((98.0, 90.0), (99.5, 90.0)), False), (stale, False)):
-        after = replace(before, memory={"drift": Memory(healthy=True, samples=memory)}, ticked=100.0)
-        assert (rest.keep(made, before, after, Inputs(readings), outputs) is not None) == kept
+@pytest.mark.parametrize("sense", Sense)
+@pytest.mark.parametrize("values", [(20.0, 20.0, 20.5), (20.5, 20.0, 20.0), (20.0, 21.0, 20.5)])
+def test_a_rate_that_is_looked_at_again_is_found_the_same_and_never_below_zero(sense, values):
+    drift = Rate("drift", "analog:0", "K", trip=2.0, max_age=0.5, window=1.0, sense=sense)
+    samples = tuple((97.0 + 1.5 * number, value) for number, value in enumerate(values[:-1]))
+    readings = {"analog:0": Reading(values[-1], 100.0)}
+    first, memory = interlocks.judge(drift, Memory(healthy=True, samples=samples), readings, 100.0)
+    assert memory.samples == (samples[-1], (100.0, values[-1]))
+    change = (values[-1] - values[-2]) / 1.5
+    assert (
+        first.value
+        == {
+            Sense.EITHER: abs(change),
+            Sense.RISING: max(change, 0.0),
+            Sense.FALLING: max(-change, 0.0),
+        }[sense]
+    )
+    assert interlocks.judge(drift, memory, readings, 100.0) == (first, memory)
 
 
 @pytest.mark.parametrize("waiting", [{"beyond": 99.0}, {"well": 99.0}, {"apart": 99.0}, {"stuck": True}])
@@ -397,8 +403,9 @@ def test_what_waits_for_something_is_looked_at_again(waiting):
     readings = {"digital:0": Reading(True, 100.0), "readback:ac": Reading(False, 100.0)}
     outputs = Outputs(frozenset(), False, False, (Verdict("door", "boolean", True, ""),), ())
     for more, kept in (({}, True), (waiting, False)):
-        after = State(Mode.SAFE, memory={"door": Memory(healthy=True, **more)}, ticked=100.0)
-        assert (rest.keep(made, after, after, Inputs(readings), outputs) is not None) == kept
+        memory = {"door": Memory(healthy=True, **more)}
+        found = rest.keep(made, State(Mode.SAFE), memory, 100.0, Inputs(readings), outputs)
+        assert (found is not None) == kept
 
 
 @pytest.mark.parametrize(
@@ -418,9 +425,10 @@ def test_nothing_is_repeated_while_something_is_asked_held_bypassed_on_wanted_or
     door = Boolean("door", "digital:0", True, 0.5, bypass=9.0)
     made = Config(0.01, 0.5, (door,), (Output("amplifier", "ac", ("door",)),))
     readings = {"digital:0": Reading(True, 100.0), "readback:ac": Reading(False, 100.0)}
-    outputs = Outputs(frozenset(), False, False, (Verdict("door", "boolean", True, ""),), ())
+    fine, memory = (Verdict("door", "boolean", True, ""),), {"door": Memory(healthy=True)}
     for more, kept in (({}, True), (busy, False)):
-        requests = more.get("requests", ())
-        of_state = {key: value for key, value in more.items() if key != "requests"}
-        after = State(Mode.SAFE, memory={"door": Memory(healthy=True)}, ticked=100.0, **of_state)
-        assert (rest.keep(made, after, after, Inputs(readings, requests), outputs) is not None) == kept
+        requests, on = more.get("requests", ()), more.get("on", frozenset())
+        of_state = {key: value for key, value in more.items() if key not in ("requests", "on")}
+        outputs, state = Outputs(on, False, False, fine, ()), State(Mode.SAFE, **of_state)
+        found = rest.keep(made, state, memory, 100.0, Inputs(readings, requests), outputs)
+        assert (found is not None) == kept

@@ -57,6 +57,8 @@ class Guard:
         The longest time for which a person may bypass it; 0 for never.
     emergency_stop
         Whether this is the emergency stop: never bypassed, never delayed.
+    shown_in
+        The unit of what people are shown of it; `None` for contacts and heartbeats.
 
     Raises
     ------
@@ -68,6 +70,7 @@ class Guard:
     clears_after: float = 0.0
     bypass: float = 0.0
     emergency_stop: bool = False
+    shown_in: str | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         _from_zero("trips_after", self.trips_after, LONGEST_TRIP_DELAY)
@@ -79,7 +82,20 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit(Guard):
+class OneSource(Guard):
+    """An interlock that reads one source; `sources` names it as those with two do."""
+
+    name: str
+    source: str
+    sources: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        Guard.__post_init__(self)
+        object.__setattr__(self, "sources", (self.source,))
+
+
+@dataclass(frozen=True, slots=True)
+class Limit(OneSource):
     """An interlock on a measured quantity: it warns at `warn` and trips at `trip`, both in `unit`.
 
     Once beyond a level it must come back by `hysteresis` to count as within it. A reading that has not changed at
@@ -91,8 +107,6 @@ class Limit(Guard):
     has no sign either way.
     """
 
-    name: str
-    source: str
     unit: str
     trip: float
     max_age: float
@@ -106,7 +120,8 @@ class Limit(Guard):
     magnitude: bool = False
 
     def __post_init__(self) -> None:
-        Guard.__post_init__(self)
+        OneSource.__post_init__(self)
+        object.__setattr__(self, "shown_in", self.unit)
         _positive("max_age", self.max_age, LONGEST_AGE)
         _finite("trip", self.trip)
         _from_zero("hysteresis", self.hysteresis)
@@ -122,14 +137,9 @@ class Limit(Guard):
                 msg = f"warn is {self.warn:g}, expected a level that comes before trip = {self.trip:g}"
                 raise ValueError(msg)
 
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """What it reads."""
-        return (self.source,)
-
 
 @dataclass(frozen=True, slots=True)
-class Rate(Guard):
+class Rate(OneSource):
     """An interlock on how fast a quantity changes: it trips at `trip`, in `unit` per second, over `window`.
 
     A jump counts as spread over the window, so that one noisy reading does not make an infinite rate. Until the
@@ -137,8 +147,6 @@ class Rate(Guard):
     no shorter than `max_age`, or a change between two readings could count as spread over longer than the window.
     """
 
-    name: str
-    source: str
     unit: str
     trip: float
     max_age: float
@@ -148,7 +156,8 @@ class Rate(Guard):
     frozen_after: float | None = None
 
     def __post_init__(self) -> None:
-        Guard.__post_init__(self)
+        OneSource.__post_init__(self)
+        object.__setattr__(self, "shown_in", f"{self.unit}/s")
         _positive("max_age", self.max_age, LONGEST_AGE)
         _positive("trip", self.trip)
         _positive("window", self.window, LONGEST_WINDOW)
@@ -158,30 +167,18 @@ class Rate(Guard):
             msg = f"window is {self.window:g}, expected at least max_age = {self.max_age:g}"
             raise ValueError(msg)
 
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """What it reads."""
-        return (self.source,)
-
 
 @dataclass(frozen=True, slots=True)
-class Boolean(Guard):
+class Boolean(OneSource):
     """An interlock on a contact: anything but `healthy` trips it."""
 
-    name: str
-    source: str
     healthy: bool
     max_age: float
     message: str = ""
 
     def __post_init__(self) -> None:
-        Guard.__post_init__(self)
+        OneSource.__post_init__(self)
         _positive("max_age", self.max_age, LONGEST_AGE)
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """What it reads."""
-        return (self.source,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +222,7 @@ class TwoSensors(Guard):
 
     def __post_init__(self) -> None:
         Guard.__post_init__(self)
+        object.__setattr__(self, "shown_in", self.unit)
         _two(self.sources)
         _positive("max_age", self.max_age, LONGEST_AGE)
         _from_zero("tolerance", self.tolerance)
@@ -232,24 +230,17 @@ class TwoSensors(Guard):
 
 
 @dataclass(frozen=True, slots=True)
-class Heartbeat(Guard):
+class Heartbeat(OneSource):
     """An interlock on something that must keep changing: a counter or a toggling contact, at least each `interval`."""
 
-    name: str
-    source: str
     interval: float
     max_age: float
     message: str = ""
 
     def __post_init__(self) -> None:
-        Guard.__post_init__(self)
+        OneSource.__post_init__(self)
         _positive("max_age", self.max_age, LONGEST_AGE)
         _positive("interval", self.interval, LONGEST_AGE)
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """What it reads."""
-        return (self.source,)
 
 
 Interlock = Limit | Rate | Boolean | TwoContacts | TwoSensors | Heartbeat

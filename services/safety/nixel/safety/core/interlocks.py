@@ -12,11 +12,7 @@ from nixel.safety.core.model import (
     DEVICE_KIND,
     ON_TIME_KIND,
     READBACK_KIND,
-    Boolean,
-    Heartbeat,
-    Limit,
     Memory,
-    TwoContacts,
     Verdict,
 )
 
@@ -26,7 +22,6 @@ if TYPE_CHECKING:
     from nixel.safety.core.kinds import Finding
     from nixel.safety.core.model import Config, Inputs, Interlock, Output, Reading, State
 
-_CONTACTS = (Boolean, TwoContacts)
 # What most interlocks remember; made once, for making it takes its time.
 _PLAIN = {
     (healthy, warning): Memory(healthy, warning) for healthy in (False, True) for warning in (False, True)
@@ -106,36 +101,46 @@ def judge(
     memory : Memory
         For the next tick.
     """
-    name, kind, unit = interlock.name, kinds.word(interlock), kinds.unit(interlock)
+    kind = kinds.KINDS[type(interlock)]
+    name, unit, longest = interlock.name, interlock.shown_in, interlock.max_age
     taken: list[Reading] = []
     gaps: list[str] = []
-    sources = interlock.sources
-    for source in sources:
+    senseless: tuple[str, float | bool | None] | None = None
+    age: float | None = None
+    for source in interlock.sources:
         reading = readings.get(source)
-        gap = _gap(source, reading, interlock.max_age, now)
-        if reading is not None:
-            taken.append(reading)
-        if gap:
-            gaps.append(gap)
-    complete = len(taken) == len(sources)
-    age = max([now - reading.time for reading in taken]) if complete else None
-    if gaps:
-        text = f"{name}: {'; '.join(gaps)}"
-        early = not complete
-        return Verdict(name, kind, False, text, unit=unit, age=age, gap=True, early=early), _forget(before)
-    contact = isinstance(interlock, _CONTACTS)
-    for source, reading in zip(sources, taken, strict=True):
-        if contact and not _is_bool(reading.value):
-            text = f"{name}: {source} gives no state, expected 0 or 1"
-        elif not contact and not _makes_sense(interlock, reading.value):
-            text = f"{name}: {source} gives no number; is the sensor connected?"
-        else:
+        if reading is None:
+            gaps.append(_missing(source))
             continue
-        return Verdict(name, kind, False, text, value=reading.value, unit=unit, age=age), _forget(before)
-    finding = kinds.look(interlock, before, taken, now)
+        taken.append(reading)
+        value, old = reading.value, now - reading.time
+        if age is None or old > age:
+            age = old
+        # A reading from the future would stay fresh for ever; a small lead is the I/O thread ahead of the tick.
+        if not -longest <= old <= longest:
+            gaps.append(_stale(source, old, longest))
+        if value is True or value is False:
+            sensible = kind.states
+        else:
+            sensible = kind.numbers and value is not None and math.isfinite(value)
+        if not sensible and senseless is None:
+            senseless = source, value
+    if gaps:
+        early = len(taken) < len(interlock.sources)
+        text = f"{name}: {'; '.join(gaps)}"
+        told = Verdict(
+            name, kind.word, False, text, unit=unit, age=None if early else age, gap=True, early=early
+        )
+        return told, _forget(before)
+    if senseless is not None:
+        source, value = senseless
+        no_state = f"{name}: {source} gives no state, expected 0 or 1"
+        text = kinds.no_number(name, source) if kind.numbers else no_state
+        return Verdict(name, kind.word, False, text, value=value, unit=unit, age=age), _forget(before)
+    finding = kind.look(interlock, before, taken, now)
     healthy, warning, message, memory = _settle(interlock, before, finding, now)
     return Verdict(
-        name, kind, healthy, message, warning, finding.value, unit, age, False, finding.early
+        name, kind.word, healthy, message, warning, finding.value, unit, age, False, finding.early
     ), memory
 
 
@@ -280,19 +285,18 @@ def use(config: Config, state: State, now: float) -> dict[str, float]:
 def _gap(source: str, reading: Reading | None, max_age: float, now: float) -> str:
     """Say why there is nothing to judge; empty if there is."""
     if reading is None:
-        return f"no reading from {source} yet"
-    # A reading from the future would stay fresh for ever; a small lead is the I/O thread ahead of the tick.
-    age = abs(now - reading.time)
-    if not age <= max_age:
-        limit = f"{max_age * 1e3:.0f} ms is allowed"
-        return f"the last reading from {source} is {age * 1e3:.0f} ms old, at most {limit}"
-    return ""
+        return _missing(source)
+    old = now - reading.time
+    return "" if -max_age <= old <= max_age else _stale(source, old, max_age)
 
 
-def _makes_sense(interlock: Interlock, value: float | bool | None) -> bool:
-    if value is None or (_is_bool(value) and not isinstance(interlock, Heartbeat)):
-        return False
-    return math.isfinite(kinds.judged(interlock, value) if isinstance(interlock, Limit) else value)
+def _missing(source: str) -> str:
+    return f"no reading from {source} yet"
+
+
+def _stale(source: str, old: float, longest: float) -> str:
+    limit = f"{longest * 1e3:.0f} ms is allowed"
+    return f"the last reading from {source} is {abs(old) * 1e3:.0f} ms old, at most {limit}"
 
 
 def _is_bool(value: object) -> bool:

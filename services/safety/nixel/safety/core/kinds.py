@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import math
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from nixel.safety.core.model import (
     Boolean,
@@ -17,9 +18,9 @@ from nixel.safety.core.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from nixel.safety.core.model import Interlock, Reading
+    from nixel.safety.core.model import Reading
 
 # A rate looks at its window through so many samples: it sees every change that lasts a window and an eighth.
 _SAMPLES = 8
@@ -28,17 +29,6 @@ _SENSES = {Sense.RISING: "upwards", Sense.FALLING: "downwards", Sense.EITHER: "u
 
 # What is remembered of a tick in which there was nothing to remember; made once, for making it takes its time.
 NOTHING = Memory()
-_WORDS = {
-    Limit: "limit",
-    Rate: "rate",
-    Boolean: "boolean",
-    TwoContacts: "two-channel",
-    TwoSensors: "two-channel",
-    Heartbeat: "heartbeat",
-}
-
-
-_MEASURED = (Limit, TwoSensors)  # a tuple, because a union would be made anew each time
 
 
 class Finding(NamedTuple):
@@ -71,179 +61,101 @@ class Finding(NamedTuple):
     early: bool = False
 
 
-def word(interlock: Interlock) -> str:
-    """Give the kind of an interlock in one word.
-
-    Parameters
-    ----------
-    interlock
-        Of any kind.
-
-    Returns
-    -------
-    str
-        As instrument files write it.
-    """
-    return _WORDS[type(interlock)]
-
-
-def unit(interlock: Interlock) -> str | None:
-    """Give the unit of what an interlock shows.
-
-    Parameters
-    ----------
-    interlock
-        Of any kind.
-
-    Returns
-    -------
-    str or None
-        `None` for contacts and heartbeats.
-    """
-    if isinstance(interlock, Rate):
-        return f"{interlock.unit}/s"
-    return interlock.unit if isinstance(interlock, _MEASURED) else None
-
-
-def look(interlock: Interlock, before: Memory, readings: Sequence[Reading], now: float) -> Finding:
-    """Judge readings that are fresh and make sense.
-
-    Parameters
-    ----------
-    interlock
-        Of any kind.
-    before
-        What it remembers.
-    readings
-        One for each of its sources.
-    now
-        The time of the tick [s].
-
-    Returns
-    -------
-    Finding
-        Before any delay.
-    """
-    if isinstance(interlock, TwoContacts):
-        return _contacts(interlock, before, (readings[0].value, readings[1].value), now)
-    if isinstance(interlock, Boolean):
-        return _contact(interlock, readings[0])
-    if isinstance(interlock, Heartbeat):
-        return _heartbeat(interlock, before, readings[0], now)
-    reading = readings[0]
-    value = float(reading.value or 0.0)
-    if isinstance(interlock, TwoSensors):
-        return _sensors(interlock, before, value - float(readings[1].value or 0.0), now)
-    if isinstance(interlock, Limit):
-        finding = _level(interlock, before, judged(interlock, value))
-    else:
-        finding = _rate(interlock, before, value, reading.time)
-    longest = interlock.frozen_after
-    return finding if longest is None else _unfrozen(interlock, before, reading, finding, longest)
-
-
-def judged(interlock: Limit, value: float) -> float:
-    """Give the quantity that a limit judges.
-
-    Parameters
-    ----------
-    interlock
-        The limit.
-    value
-        What its source reads.
-
-    Returns
-    -------
-    float
-        In the unit of the limit; infinite where it is too large for a number.
-    """
+def _judged(interlock: Limit, value: float) -> float:
+    """Give the quantity that a limit judges, in its unit; infinite where it is too large for a number."""
     size = abs(value) if interlock.magnitude else value
     # Not `**`, which raises where a product is infinite.
     return interlock.factor * (size * size if interlock.power == 2 else size)
 
 
-def _contact(interlock: Boolean, reading: Reading) -> Finding:
+def _contact(interlock: Boolean, before: Memory, readings: Sequence[Reading], now: float) -> Finding:  # noqa: ARG001
+    reading = readings[0]
     if reading.value == interlock.healthy:
         return Finding(True, "", reading.value, NOTHING)
     text = f"{interlock.name} reads {int(not interlock.healthy)}, healthy is {int(interlock.healthy)}"
     return Finding(False, interlock.message or text, reading.value, NOTHING)
 
 
-def _level(interlock: Limit, before: Memory, value: float) -> Finding:
+def _limit(interlock: Limit, before: Memory, readings: Sequence[Reading], now: float) -> Finding:  # noqa: ARG001
+    reading = readings[0]
+    value = _judged(interlock, float(reading.value or 0.0))
+    if not math.isfinite(value):
+        return Finding(False, no_number(interlock.name, interlock.source), reading.value, NOTHING, fault=True)
+    memory = NOTHING
+    if interlock.frozen_after is not None:
+        memory = _changed(before, reading)
+        if still := _frozen(interlock, reading, memory):
+            return Finding(False, still, value, memory, fault=True)
     sign = 1.0 if interlock.direction is Direction.ABOVE else -1.0
-    trip = sign * interlock.trip - (0.0 if before.healthy else interlock.hysteresis)
     if sign * value >= sign * interlock.trip:
         text = f"{_at(interlock, value)} its limit of {interlock.trip:g} {interlock.unit}"
-        return Finding(False, _because(interlock.message, text), value, NOTHING)
-    if sign * value >= trip:
+        return Finding(False, _because(interlock.message, text), value, memory)
+    if not before.healthy and sign * value >= sign * interlock.trip - interlock.hysteresis:
         back = f"{interlock.hysteresis:g} {interlock.unit} within its limit of {interlock.trip:g}"
         text = f"{interlock.name} is {value:g} {interlock.unit}, not yet {back} {interlock.unit} again"
-        return Finding(False, _because(interlock.message, text), value, NOTHING)
+        return Finding(False, _because(interlock.message, text), value, memory)
     if interlock.warn is not None:
         warn = sign * interlock.warn - (interlock.hysteresis if before.warning else 0.0)
         if sign * value >= warn:
             text = f"{_at(interlock, value)} its warning level of {interlock.warn:g} {interlock.unit}"
-            return Finding(True, text, value, NOTHING, warning=True)
-    return Finding(True, "", value, NOTHING)
+            return Finding(True, text, value, memory, warning=True)
+    return Finding(True, "", value, memory)
 
 
 def _at(interlock: Limit, value: float) -> str:
     return f"{interlock.name} is {value:g} {interlock.unit}, at or {interlock.direction}"
 
 
-def _rate(interlock: Rate, before: Memory, value: float, time: float) -> Finding:
+def _rate(interlock: Rate, before: Memory, readings: Sequence[Reading], now: float) -> Finding:  # noqa: ARG001
+    reading = readings[0]
+    value, time, window = float(reading.value or 0.0), reading.time, interlock.window
     samples = before.samples
-    while len(samples) > 1 and time - samples[1][0] >= interlock.window:
+    while len(samples) > 1 and time - samples[1][0] >= window:
         samples = samples[1:]
-    known = bool(samples) and time - samples[0][0] >= interlock.window
-    rates = [(value - old) / max(time - then, interlock.window) for then, old in samples]
+    known = bool(samples) and time - samples[0][0] >= window
+    rates = [(value - old) / max(time - then, window) for then, old in samples]
     if interlock.sense is Sense.EITHER:
         rates = [abs(rate) for rate in rates]
     elif interlock.sense is Sense.FALLING:
         rates = [-rate for rate in rates]
-    speed = max(rates, default=0.0)
-    if not samples or time - samples[-1][0] >= interlock.window / _SAMPLES:
+    # Nothing is slower than not at all: looking again, when this is a sample itself, finds the same.
+    speed = max([0.0, *rates])
+    if not samples or time - samples[-1][0] >= window / _SAMPLES:
         samples = (*samples, (time, value))
     memory = Memory(samples=samples)
+    if interlock.frozen_after is not None:
+        memory = _changed(before, reading, samples)
+        if still := _frozen(interlock, reading, memory):
+            return Finding(False, still, speed, memory, fault=True)
     if speed >= interlock.trip:
         found = f"{interlock.name} is {speed:g} {interlock.unit}/s {_SENSES[interlock.sense]}"
         text = f"{found}, at or above its limit of {interlock.trip:g} {interlock.unit}/s"
         return Finding(False, _because(interlock.message, text), speed, memory)
     if not known:
-        text = (
-            f"{interlock.name} has not been watched for {interlock.window:g} s yet, so its rate is not known"
-        )
+        text = f"{interlock.name} has not been watched for {window:g} s yet, so its rate is not known"
         return Finding(False, text, speed, memory, fault=True, early=True)
     return Finding(True, "", speed, memory)
 
 
-def _unfrozen(
-    interlock: Limit | Rate, before: Memory, reading: Reading, finding: Finding, longest: float
-) -> Finding:
-    """Find a sensor at fault whose reading has not changed at all for too long."""
+def _changed(before: Memory, reading: Reading, samples: tuple[tuple[float, float], ...] = ()) -> Memory:
+    """Remember a reading, and since when it has been the same."""
     changed = before.changed
     if changed is None or reading.value != before.value:
         changed = reading.time
-    memory = Memory(value=reading.value, changed=changed, samples=finding.memory.samples)
-    if reading.time - changed < longest:
-        return Finding(
-            finding.well,
-            finding.message,
-            finding.value,
-            memory,
-            finding.warning,
-            finding.fault,
-            finding.early,
-        )
+    return Memory(value=reading.value, changed=changed, samples=samples)
+
+
+def _frozen(interlock: Limit | Rate, reading: Reading, memory: Memory) -> str:
+    """Say that a sensor is at fault whose reading has not changed at all for too long; empty if it is not."""
+    longest = interlock.frozen_after
+    if longest is None or memory.changed is None or reading.time - memory.changed < longest:
+        return ""
     still = f"has given exactly {reading.value:g} for {longest:g} s"
-    text = f"{interlock.name}: {interlock.source} {still}; it is frozen"
-    return Finding(False, text, finding.value, memory, fault=True)
+    return f"{interlock.name}: {interlock.source} {still}; it is frozen"
 
 
-def _contacts(
-    interlock: TwoContacts, before: Memory, values: tuple[float | bool | None, ...], now: float
-) -> Finding:
-    good = [values[0] == interlock.healthy[0], values[1] == interlock.healthy[1]]
+def _contacts(interlock: TwoContacts, before: Memory, readings: Sequence[Reading], now: float) -> Finding:
+    good = [readings[0].value == interlock.healthy[0], readings[1].value == interlock.healthy[1]]
     if good[0] != good[1]:
         apart = now if before.apart is None else before.apart
         stuck = before.stuck or now - apart > interlock.discrepancy
@@ -262,7 +174,8 @@ def _contacts(
     return Finding(True, "", True, NOTHING)
 
 
-def _sensors(interlock: TwoSensors, before: Memory, difference: float, now: float) -> Finding:
+def _sensors(interlock: TwoSensors, before: Memory, readings: Sequence[Reading], now: float) -> Finding:
+    difference = float(readings[0].value or 0.0) - float(readings[1].value or 0.0)
     if abs(difference) <= interlock.tolerance:
         return Finding(True, "", difference, NOTHING)
     apart = now if before.apart is None else before.apart
@@ -274,7 +187,8 @@ def _sensors(interlock: TwoSensors, before: Memory, difference: float, now: floa
     return Finding(False, _because(interlock.message, text), difference, memory)
 
 
-def _heartbeat(interlock: Heartbeat, before: Memory, reading: Reading, now: float) -> Finding:
+def _heartbeat(interlock: Heartbeat, before: Memory, readings: Sequence[Reading], now: float) -> Finding:
+    reading = readings[0]
     value, changed = reading.value, before.changed
     if before.value is not None and value != before.value:
         # A reading a little ahead of the tick must not count for longer than any other.
@@ -287,5 +201,51 @@ def _heartbeat(interlock: Heartbeat, before: Memory, reading: Reading, now: floa
     return Finding(False, _because(interlock.message, text), value, memory, early=changed is None)
 
 
+def no_number(name: str, source: str) -> str:
+    """Say that a source gives none.
+
+    Parameters
+    ----------
+    name, source
+        Of the interlock, and what it reads.
+
+    Returns
+    -------
+    str
+        A sentence.
+    """
+    return f"{name}: {source} gives no number; is the sensor connected?"
+
+
 def _because(message: str, text: str) -> str:
     return f"{message}: {text}" if message else text
+
+
+class Kind(NamedTuple):
+    """What there is to know of a kind of interlock.
+
+    Attributes
+    ----------
+    word
+        Its name, as instrument files write it.
+    states, numbers
+        Whether a reading of it may be a state (true or false), and whether it may be a number.
+    look
+        Judges readings that are fresh and make sense: the interlock, what it remembers, a reading of each of its
+        sources and the time of the tick [s]; delays are left out.
+    """
+
+    word: str
+    states: bool
+    numbers: bool
+    look: Callable[[Any, Memory, Sequence[Reading], float], Finding]
+
+
+KINDS: Final[Mapping[type, Kind]] = {
+    Limit: Kind("limit", False, True, _limit),
+    Rate: Kind("rate", False, True, _rate),
+    Boolean: Kind("boolean", True, False, _contact),
+    TwoContacts: Kind("two-channel", True, False, _contacts),
+    TwoSensors: Kind("two-channel", False, True, _sensors),
+    Heartbeat: Kind("heartbeat", True, True, _heartbeat),
+}

@@ -11,26 +11,33 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from nixel.safety.core import interlocks
-from nixel.safety.core.model import Heartbeat, Mode, Outputs, Rate, Rest, State
+from nixel.safety.core.model import Heartbeat, Mode, Outputs, Rest, State
 
 if TYPE_CHECKING:
-    from nixel.safety.core.model import Config, Inputs, Verdict
+    from collections.abc import Mapping
+
+    from nixel.safety.core.model import Config, Inputs, Memory
 
 # Sums and differences of times round otherwise; that near to the end of `until` a tick is evaluated [s].
 _ROUNDING = 1e-6
 _NOTHING_ON: frozenset[str] = frozenset()
 
 
-def keep(config: Config, before: State, after: State, inputs: Inputs, outputs: Outputs) -> Rest | None:
+def keep(
+    config: Config, state: State, memory: Mapping[str, Memory], now: float, inputs: Inputs, outputs: Outputs
+) -> Rest | None:
     """Keep what a tick without events has found, if the next one can only find it again.
 
     Parameters
     ----------
     config
         The instrument.
-    before, after
-        The states that the tick began and ended with.
+    state
+        As the tick leaves it, but for what it found.
+    memory
+        What the interlocks remember of it.
+    now
+        The time of the tick [s].
     inputs, outputs
         What came in, and what was found.
 
@@ -39,44 +46,26 @@ def keep(config: Config, before: State, after: State, inputs: Inputs, outputs: O
     Rest or None
         `None` if the next tick must be evaluated whatever it sees.
     """
-    asked = inputs.requests or after.lease or after.bypasses
-    if asked or after.on or after.wanted or any(after.used.values()):
+    asked = inputs.requests or state.lease or state.bypasses
+    if asked or outputs.on or state.wanted or any(state.used.values()):
         return None
-    if not all(verdict.healthy for verdict in outputs.verdicts):
-        return None
-    readings = inputs.readings
-    if any(readings[f"readback:{output.sink}"].value is not False for output in config.outputs):
-        return None  # it still follows, and may take too long
-    verdicts = _again(config, before, after, inputs, outputs)
-    if verdicts is None:
-        return None
-    stale = [readings[source].time + longest for source, longest in config.longest.items()]
-    overdue = [
-        (after.memory[each.name].changed or 0.0) + each.interval
-        for each in config.interlocks
-        if isinstance(each, Heartbeat)
-    ]
-    until = min(stale + overdue, default=math.inf) - _ROUNDING
-    return Rest(config, verdicts, after.last, readings, until)
-
-
-def _again(
-    config: Config, before: State, after: State, inputs: Inputs, outputs: Outputs
-) -> tuple[Verdict, ...] | None:
-    """Say what the same readings will be found to mean if they are looked at again; `None` if that takes a look."""
-    verdicts = list(outputs.verdicts)
-    for place, interlock in enumerate(config.interlocks):
-        memory = after.memory[interlock.name]
-        if memory.stuck or not (memory.beyond is memory.well is memory.apart is None):
+    for verdict in outputs.verdicts:
+        if not verdict.healthy:
             return None
-        if isinstance(interlock, Rate):
-            earlier = before.memory.get(interlock.name)
-            if earlier is None or memory.samples != earlier.samples:
-                # A new sample is one that the same reading is compared with.
-                verdicts[place], then = interlocks.judge(interlock, memory, inputs.readings, after.last)
-                if then != memory or not verdicts[place].healthy:
-                    return None
-    return tuple(verdicts)
+    readings = inputs.readings
+    for output in config.outputs:
+        if readings[f"readback:{output.sink}"].value is not False:
+            return None  # it still follows, and may take too long
+    until = math.inf
+    for interlock in config.interlocks:
+        each = memory[interlock.name]
+        if each.stuck or not (each.beyond is each.well is each.apart is None):
+            return None
+        if isinstance(interlock, Heartbeat):
+            until = min(until, (each.changed or 0.0) + interlock.interval)
+    for source, longest in config.longest.items():
+        until = min(until, readings[source].time + longest)
+    return Rest(config, outputs.verdicts, now, readings, until - _ROUNDING)
 
 
 def repeat(

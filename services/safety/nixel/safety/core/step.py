@@ -106,28 +106,34 @@ def step(
             refused = tick.answer(request, stopped=bool(stops), gone=request.client in gone)
             replies.append(Reply(request.client, request.number, refused))
     tick.advance()
-    verdicts = tick.verdicts
     permitted = tick.state.mode in PERMITTED
-    healthy = frozenset(verdict.name for verdict in verdicts if verdict.permits)
-    # The state sees to this already; said again where the command is made, it holds whatever the state says.
-    on = frozenset(
-        output.name
-        for output in config.outputs
-        if output.name in tick.state.on and permitted and healthy.issuperset(output.gated_by)
-    )
+    beat = tick.state.beat != permitted
+    on = _gated(config, tick) if permitted and tick.state.on else frozenset()
+    outputs = Outputs(on, permitted, beat, tick.verdicts, tuple(replies))
     new = replace(
         tick.state,
         on=on,
         ticked=max(state.last, now),
-        beat=tick.state.beat != permitted,
-        unhealthy=frozenset(verdict.name for verdict in verdicts if not verdict.healthy),
-        warned=frozenset(verdict.name for verdict in verdicts if verdict.warning),
+        beat=beat,
+        unhealthy=tick.unhealthy,
+        warned=tick.warned,
+        memory=tick.memory,
+        rest=None if tick.events else rest.keep(config, tick.state, tick.memory, now, inputs, outputs),
     )
-    outputs = Outputs(on, permitted, new.beat, verdicts, tuple(replies))
-    kept = None if tick.events else rest.keep(config, state, new, inputs, outputs)
-    if kept is not new.rest:
-        new = replace(new, rest=kept)
     return new, outputs, tuple(tick.events)
+
+
+def _gated(config: Config, tick: Tick) -> frozenset[str]:
+    """Give the outputs that are on and whose interlocks all permit it.
+
+    The state sees to this already; said again where the command is made, it holds whatever the state says.
+    """
+    healthy = frozenset(verdict.name for verdict in tick.verdicts if verdict.permits)
+    return frozenset(
+        output.name
+        for output in config.outputs
+        if output.name in tick.state.on and healthy.issuperset(output.gated_by)
+    )
 
 
 class _Asked(Tick):

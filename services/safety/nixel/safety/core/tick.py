@@ -9,11 +9,14 @@ from nixel.safety.core.interlocks import assess
 from nixel.safety.core.model import START, Cause, EndBypass, Event, Mode
 
 if TYPE_CHECKING:
-    from nixel.safety.core.model import Config, Inputs, Lease, State, Stop, Verdict
+    from collections.abc import Mapping
+
+    from nixel.safety.core.model import Config, Inputs, Lease, Memory, State, Stop, Verdict
 
 PERMITTED = frozenset({Mode.ARMED, Mode.ENERGISED})
 # For so long after the start [s] a source that has not answered yet is no cause of its own.
 _START_GRACE = 1.0
+_NONE: frozenset[str] = frozenset()
 
 
 class Tick:
@@ -25,6 +28,8 @@ class Tick:
         self.state = state
         self.inputs = inputs
         self.verdicts: tuple[Verdict, ...] = ()
+        self.memory: Mapping[str, Memory] = state.memory
+        self.unhealthy = self.warned = _NONE
         self.ended: set[str] = set()
         self.asked = ""
         self.now = now
@@ -55,19 +60,24 @@ class Tick:
 
     def judge(self) -> None:
         """Record what became unhealthy or healthy, and latch the fault on anything that does not permit."""
-        self.verdicts, memory = assess(self.config, self.state, self.inputs, self.now)
-        if memory != self.state.memory:
-            self.state = replace(self.state, memory=memory)
+        self.verdicts, self.memory = assess(self.config, self.state, self.inputs, self.now)
+        wrong: list[Verdict] = []
+        warned: list[str] = []
         for verdict in self.verdicts:
-            if verdict.warning and verdict.name not in self.state.warned:
-                self.event("interlock", f"warning: {verdict.message}", name=verdict.name)
-            if verdict.bypassed and not verdict.healthy and verdict.name not in self.state.unhealthy:
-                self.event("interlock", f"bypassed: {verdict.message}", name=verdict.name)
-        unhealthy = {verdict.name for verdict in self.verdicts if not verdict.healthy}
-        for name in sorted(self.state.unhealthy - unhealthy):
+            if verdict.warning:
+                warned.append(verdict.name)
+                if verdict.name not in self.state.warned:
+                    self.event("interlock", f"warning: {verdict.message}", name=verdict.name)
+            if not verdict.healthy:
+                wrong.append(verdict)
+                if verdict.bypassed and verdict.name not in self.state.unhealthy:
+                    self.event("interlock", f"bypassed: {verdict.message}", name=verdict.name)
+        self.unhealthy = frozenset([verdict.name for verdict in wrong])
+        self.warned = frozenset(warned)
+        for name in sorted(self.state.unhealthy - self.unhealthy):
             self.event("interlock", f"{name} is healthy again", name=name)
-        for verdict in self.verdicts:
-            if not verdict.permits and not self.waiting_for(verdict):
+        for verdict in wrong:
+            if not verdict.bypassed and not self.waiting_for(verdict):
                 self.latch(verdict)
 
     def waiting_for(self, verdict: Verdict) -> bool:

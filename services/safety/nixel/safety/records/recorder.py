@@ -14,7 +14,7 @@ from array import array
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from nixel.safety.core.kinds import word
+from nixel.safety.core.kinds import KINDS
 from nixel.safety.core.model import Event, Mode, RenewLease
 from nixel.safety.records.event_json import finite, stamp
 from nixel.safety.records.recording import STATES, Header
@@ -182,10 +182,8 @@ class Recorder:
             and missed == self._missed
             and not events
             and not requests
-            and self._trip is None
-            and len(self._again) < AGAIN
         ):
-            self._again.append(now)
+            self.repeat(now)
             return
         self._catch_up()
         ring = self._ring
@@ -207,6 +205,19 @@ class Recorder:
                 self._requests.append((now, request))
         if self._trip is not None or state.mode is not self._mode:
             self._look_for_a_trip(state, now)
+
+    def repeat(self, now: float) -> None:
+        """Record a tick that is the last one again; returns at once.
+
+        Parameters
+        ----------
+        now
+            Its time [s].
+        """
+        self._again.append(now)
+        if self._trip is not None or len(self._again) >= AGAIN:
+            self._catch_up()
+            self._end_of_trip()
 
     def _catch_up(self) -> None:
         if self._again:
@@ -231,7 +242,6 @@ class Recorder:
         self._finish()
 
     def _look_for_a_trip(self, state: State, now: float) -> None:
-        trip = self._trip
         if state.mode is Mode.FAULT and self._mode is not Mode.FAULT:
             self._finish()  # an earlier one, if any
             cause = state.causes[0]
@@ -239,9 +249,13 @@ class Recorder:
             name = self._folder.name(time.time())
             self._trip = _Trip(row, now, str(self._mode), cause.name, cause.text, name)
             self._write(self._trip, complete=False)
-        elif trip is not None and self._ring.count - trip.row > self._after:
-            self._finish()
+        else:
+            self._end_of_trip()
         self._mode = state.mode
+
+    def _end_of_trip(self) -> None:
+        if self._trip is not None and self._ring.count - self._trip.row > self._after:
+            self._finish()
 
     def _finish(self) -> None:
         trip, self._trip = self._trip, None
@@ -331,9 +345,9 @@ def described(config: Config) -> list[dict[str, Any]]:
         said = {
             name: finite(value) if isinstance(value, float) else value
             for name, value in dataclasses.asdict(guard).items()
-            if name not in ("source", "sources")
+            if name not in ("source", "sources", "shown_in")
         }
-        found.append({**said, "kind": word(guard), "sources": list(guard.sources)})
+        found.append({**said, "kind": KINDS[type(guard)].word, "sources": list(guard.sources)})
     return found
 
 
