@@ -22,6 +22,7 @@ from nixel.safety.core import model
 from nixel.safety.core.step import start, step
 from nixel.safety.proof import Prover
 from nixel.safety.records.events import EventLog
+from nixel.safety.service import connection as connections
 from nixel.safety.service import interface, permissions, protocol, server
 from nixel.safety.service.permissions import Peer, Policy
 from nixel.safety.service.server import Server
@@ -51,8 +52,8 @@ MOST_CLIENTS = 12
 # The server's bounds, made so small that a short script reaches them.
 BOUNDS = (
     (protocol, "LONGEST_LINE", 300),
-    (server, "MOST_CONNECTIONS", 8),
-    (server, "MOST_OF_ONE_USER", 4),
+    (connections, "MOST_CONNECTIONS", 8),
+    (connections, "MOST_OF_ONE_USER", 4),
     (server, "MOST_AT_ONCE", 2),
     (server, "CALLS_A_TURN", 3),
     (server, "MOST_UNSENT", 6000),
@@ -273,7 +274,7 @@ class Station:
     def check(self) -> None:
         live = self.server._connections
         # Those that have hung up or are told to linger for a turn or two.
-        assert len(live) <= server.MOST_CONNECTIONS + MOST_CLIENTS
+        assert len(live) <= connections.MOST_CONNECTIONS + MOST_CLIENTS
         for connection in live.values():
             assert len(connection.received) <= 2 * protocol.LONGEST_LINE
             assert len(connection.unsent) <= server.MOST_UNSENT + LONGEST_ANSWER

@@ -44,6 +44,9 @@ class Idle:
     def alive(self):
         return True
 
+    def news(self):
+        return True  # each tick is to be evaluated
+
     def look(self):
         return {}, {}
 

@@ -41,6 +41,9 @@ class Bench:
         self.values.update(self.plan[coming])
         return True
 
+    def news(self):
+        return True  # each tick is to be evaluated
+
     def look(self):
         readings = {source: Reading(value, self.now) for source, value in self.values.items()}
         readings["readback:ac"] = Reading("ac" in self.on, self.now)

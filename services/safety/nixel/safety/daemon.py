@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import gc
 import grp
+import math
 import os
 import signal
 import sys
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from nixel.safety.config.instrument import Instrument
-    from nixel.safety.core.model import AnyRequest, Outputs, State
+    from nixel.safety.core.model import AnyRequest, Outputs, Reading, State
     from nixel.safety.units.unit import Units
 
 
@@ -89,6 +90,9 @@ class Loop:
         self._sleep = sleep or units.wait
         self._rest: Callable[[float], bool | None] = sleep or time.sleep
         self._beats = 0
+        self._readings: Mapping[str, Reading] = {}
+        self._at = self._until = -math.inf  # of the last tick; up to when the next ones find the same [s]
+        self._left_out = False
         self._book = ProofBook(None) if book is None else book
         self._prover = Prover(instrument.core, self._book.load())
         self._punctuality = Punctuality(instrument.deadlines)
@@ -116,7 +120,8 @@ class Loop:
             if late > 0:
                 self._punctuality.miss(late, now)
                 deadline += late * period
-            self.tick()
+            if not self._again(now):
+                self.tick()
             deadline += period
         self.tick((Stop(0, 0, self.ending, "the service manager"),))
         if self._recorder is not None:
@@ -128,18 +133,38 @@ class Loop:
         That tick is one more, and the deadlines stay where they are. It switches off, so there is never another one
         before the next deadline. With nothing on there is nothing to be woken for, and the plain wait takes less.
         """
-        while (left := deadline - self._clock()) > 0.0 and self._pause(left):
+        while (left := deadline - self._clock()) > 0.0:
+            if not (self._sleep if self.state.on else self._rest)(left):
+                return
             if self.state.on and self._forbidden():
                 self.tick()
-
-    def _pause(self, seconds: float) -> bool | None:
-        return (self._sleep if self.state.on else self._rest)(seconds)
 
     def _forbidden(self) -> bool:
         """Whether a tick would now find what switches off."""
         readings, faults = self._units.look()
         verdicts, _ = assess(self.instrument.core, self.state, Inputs(readings, (), faults), self._clock())
         return not all(verdict.permits for verdict in verdicts)
+
+    def _again(self, now: float) -> bool:
+        """Complete a tick that can only find what the last one found, and say whether it was one.
+
+        Nothing may be on, no unit has read anew, nobody asks for anything, and the safety logic has said that it would
+        find the same up to now (`core.rest`). It is told of all such ticks at once, before it evaluates the next one.
+        """
+        if (
+            not self._at <= now <= self._until
+            or self._units.news()
+            or self._server.news()
+            or self._punctuality.of_late
+        ):
+            return False
+        self._at, self._left_out = now, True
+        self.ticks += 1
+        self._server.repeat(now, self.ticks)
+        if self._recorder is not None:
+            self._recorder.repeat(now)
+        self._notifier.completed(now)
+        return True
 
     def tick(self, extra: tuple[AnyRequest, ...] = ()) -> None:
         """Do one tick: read, decide, command, tell.
@@ -149,6 +174,9 @@ class Loop:
         extra
             Requests of our own.
         """
+        if self._left_out:
+            self._left_out = False
+            self.state, _, _ = step(self.instrument.core, self.state, Inputs(self._readings), self._at)
         readings, faults = self._units.look()
         if not self._server.alive():
             faults["server"] = "the thread that serves the socket has ended; restart the daemon"
@@ -164,6 +192,8 @@ class Loop:
         self.state, outputs, events = step(self.instrument.core, self.state, inputs, now)
         self._command(outputs, withheld=proof.withheld)
         self.ticks += 1
+        rest = None if outputs.permitted else self.state.rest
+        self._readings, self._at, self._until = readings, now, rest.until if rest else -math.inf
         missed, proofs = self._punctuality.missed, self._prover.proofs
         snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, missed, proofs, outputs.since)
         events += proof.events

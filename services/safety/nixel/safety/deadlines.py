@@ -21,12 +21,14 @@ class Punctuality:
     ----------
     missed
         Since the start.
+    of_late
+        When deadlines were missed [s], and how many; empty if none was of late.
     """
 
     def __init__(self, allowed: Deadlines) -> None:
         self.missed = 0
         self._allowed = allowed
-        self._of_late: deque[tuple[float, int]] = deque()
+        self.of_late: deque[tuple[float, int]] = deque()
 
     def miss(self, count: int, now: float) -> None:
         """Note deadlines that were missed.
@@ -39,10 +41,10 @@ class Punctuality:
             When that was noticed [s].
         """
         self.missed += count
-        self._of_late.append((now, count))
+        self.of_late.append((now, count))
         # So many are too many already; a loop that is late for ever fills no memory.
-        while len(self._of_late) > self._allowed.limit + 1:
-            self._of_late.popleft()
+        while len(self.of_late) > self._allowed.limit + 1:
+            self.of_late.popleft()
 
     def fault(self, now: float) -> str:
         """Say that too many were missed.
@@ -57,12 +59,12 @@ class Punctuality:
         str
             A sentence; empty if not.
         """
-        if not self._of_late:
+        if not self.of_late:
             return ""
         window, limit = self._allowed.window, self._allowed.limit
-        while self._of_late and now - self._of_late[0][0] > window:
-            self._of_late.popleft()
-        if sum(count for _, count in self._of_late) <= limit:
+        while self.of_late and now - self.of_late[0][0] > window:
+            self.of_late.popleft()
+        if sum(count for _, count in self.of_late) <= limit:
             return ""
         what = f"the control loop missed more than {limit} deadlines within {window:g} s"
         return f"{what}; this machine is too busy for it, or was stopped"

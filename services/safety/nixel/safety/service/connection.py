@@ -1,4 +1,4 @@
-"""What the socket server keeps of a client."""
+"""What the socket server keeps of a client, and how many it keeps."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Collection
 
     from nixel.safety.service.permissions import Peer
     from nixel.safety.service.protocol import Call
+
+MOST_CONNECTIONS = 256
+MOST_OF_ONE_USER = 64  # of those; not for root and our own user, so that there is always room for a stop
 
 
 class Connection:
@@ -52,3 +56,29 @@ class Connection:
     def busy(self) -> bool:
         """Whether its next call has to wait; also for the reading of the last answer, which bounds memory."""
         return self.waits is not None or self.subscribed is not None or self.closing or bool(self.unsent)
+
+
+def no_room(connections: Collection[Connection], peer: Peer, ours: int) -> str | None:
+    """Say why there is no room for another connection.
+
+    Parameters
+    ----------
+    connections
+        Those that there are.
+    peer
+        Who wants another.
+    ours
+        The daemon's own user.
+
+    Returns
+    -------
+    str or None
+        A sentence; `None` if there is room.
+    """
+    if len(connections) >= MOST_CONNECTIONS:
+        return f"the safety daemon serves at most {MOST_CONNECTIONS} connections at a time; close some"
+    theirs = sum(connection.peer.uid == peer.uid for connection in connections)
+    if theirs >= MOST_OF_ONE_USER and peer.uid not in (0, ours):
+        most = f"at most {MOST_OF_ONE_USER} connections of one user"
+        return f"the safety daemon serves {most}, and user {peer.uid} has as many; close some"
+    return None

@@ -15,8 +15,9 @@ from nixel.safety.proof import Prove
 from nixel.safety.realtime import give_way
 from nixel.safety.service import answering, interface, permissions, protocol
 from nixel.safety.service.asked import Record
-from nixel.safety.service.connection import Connection
+from nixel.safety.service.connection import Connection, no_room
 from nixel.safety.service.protocol import CallError
+from nixel.safety.service.status import later
 from nixel.safety.service.telling import history
 from nixel.safety.worker import Worker
 
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from nixel.safety.service.status import Snapshot
 
 BEAT = 0.5  # s; a subscriber hears from us at least so often
-MOST_CONNECTIONS = 256
-MOST_OF_ONE_USER = 64  # of those; not for root and our own user, so that there is always room for a stop
 MOST_AT_ONCE = 32
 CALLS_A_TURN = 8  # of one connection, before the others have theirs
 MOST_UNSENT = 64 * 1024  # bytes that a subscriber may leave unread before it is dropped
@@ -76,7 +75,8 @@ class Server:
         self._requests: deque[AnyRequest] = deque()
         self._proofs: deque[Prove] = deque()
         self._replies: deque[tuple[int, Reply]] = deque()
-        self._snapshot: Snapshot | None = None
+        # The last tick that was evaluated; time and number of the last one.
+        self._shown: tuple[Snapshot, float, int] | None = None
         self._changed = False
         self._stopping = False
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -98,6 +98,10 @@ class Server:
     def alive(self) -> bool:
         """Whether the thread still runs."""
         return self._thread.running
+
+    def news(self) -> bool:
+        """Whether anybody asks for anything, or the thread has ended."""
+        return bool(self._requests or self._proofs) or not self._thread.running
 
     def take(self) -> tuple[AnyRequest, ...]:
         """Give what clients have asked for since the last call.
@@ -131,11 +135,24 @@ class Server:
         changed
             Whether subscribers are to be told at once.
         """
-        self._snapshot = snapshot
+        self._shown = snapshot, snapshot.time, snapshot.ticks
         if replies or changed:
             self._replies.extend((snapshot.ticks, reply) for reply in replies)
             self._changed = self._changed or changed
             os.eventfd_write(self._wake, 1)
+
+    def repeat(self, now: float, ticks: int) -> None:
+        """Hand over a completed tick that has found what the last one did.
+
+        Parameters
+        ----------
+        now
+            Its time [s].
+        ticks
+            Its number.
+        """
+        if self._shown is not None:
+            self._shown = self._shown[0], now, ticks
 
     def close(self, timeout: float) -> None:
         """Tell the subscribers once more and end the thread.
@@ -205,20 +222,11 @@ class Server:
         sock.setblocking(False)
         connection = Connection(next(self._numbers), sock, peer)
         self._selector.register(sock, selectors.EVENT_READ, connection)
-        why_not = self._no_room(peer)
+        why_not = no_room(self._connections.values(), peer, self._policy.uid)
         self._connections[connection.number] = connection
         if why_not is not None:
             self._fail(connection, b"\n", CallError(protocol.REFUSED, message=why_not), last=True)
             self._advance(connection)
-
-    def _no_room(self, peer: Peer) -> str | None:
-        if len(self._connections) >= MOST_CONNECTIONS:
-            return f"the safety daemon serves at most {MOST_CONNECTIONS} connections at a time; close some"
-        theirs = sum(connection.peer.uid == peer.uid for connection in self._connections.values())
-        if theirs >= MOST_OF_ONE_USER and peer.uid not in (0, self._policy.uid):
-            most = f"at most {MOST_OF_ONE_USER} connections of one user"
-            return f"the safety daemon serves {most}, and user {peer.uid} has as many; close some"
-        return None
 
     def _serve(self, connection: Connection, events: int) -> None:
         if events & selectors.EVENT_WRITE:
@@ -321,7 +329,7 @@ class Server:
         return None
 
     def _status(self) -> dict[str, Any]:
-        return answering.status(self._instrument, self._snapshot)
+        return answering.status(self._instrument, self._shown and later(*self._shown))
 
     # --- sending ---
 
@@ -334,11 +342,9 @@ class Server:
                 continue
             _, terminator, call = connection.waits
             connection.waits = None
-            if call.oneway:
-                pass
-            elif reply.refused is not None:
+            if reply.refused is not None and not call.oneway:
                 self._fail(connection, terminator, CallError(protocol.REFUSED, message=reply.refused))
-            else:
+            elif not call.oneway:
                 granted = answering.granted(self._instrument, call, ticks)
                 self._send(connection, terminator, {"parameters": granted})
             self._advance(connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nixel.safety.core.frozen import dataclass
@@ -32,6 +33,26 @@ class Snapshot:
     missed: int
     proofs: tuple[Proof, ...] = ()
     since: float = 0.0
+
+
+def later(snapshot: Snapshot, now: float, ticks: int) -> Snapshot:
+    """Give the snapshot of a later tick that has found the same.
+
+    Parameters
+    ----------
+    snapshot
+        Of the tick that was evaluated.
+    now
+        The time of the later one [s].
+    ticks
+        Its number.
+
+    Returns
+    -------
+    Snapshot
+        The same, but that all it tells has aged.
+    """
+    return replace(snapshot, time=now, ticks=ticks, since=snapshot.since + now - snapshot.time)
 
 
 def describe(
