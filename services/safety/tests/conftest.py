@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -155,6 +157,15 @@ class Unit:
         return "ACK"
 
 
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_us() -> None:
+    """Have a daemon end when a run of tests is killed: it would answer on the pseudo-terminals of the next one."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 class Daemon:
     """A nixel-safetyd process and where it listens."""
 
@@ -169,7 +180,11 @@ class Daemon:
             *("--socket", str(self.socket), "--surveillance", surveillance, "--events", str(self.events)),
         ]
         self.process = subprocess.Popen(
-            self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            self.command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=_end_with_us,
         )
         assert self.process.stdout is not None
         self.greeting = self.process.stdout.readline()

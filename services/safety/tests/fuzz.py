@@ -10,6 +10,7 @@ import contextlib
 import json
 import math
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -211,6 +212,8 @@ def main() -> int:
     if len(sys.argv) > 1 and sys.argv[1] in TARGETS:
         fuzz(sys.argv[1], sys.argv[2:])
         return 0
+    # Daemons that outlived us would answer on the pseudo-terminals of whoever comes next.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     seconds = float(sys.argv[1])
     good = True
     why_not = available()

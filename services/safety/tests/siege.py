@@ -118,12 +118,13 @@ def besiege(attacked, beside, attack: str, seconds: float) -> Siege:
         sizes, done = [both[0].resident()], 0
         for _ in range(2):
             command = [sys.executable, ABUSE, attacked.socket, attack, str(seconds / 2)]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as attacker:
-                while attacker.poll() is None:
-                    for watched in both:
-                        watched.ask()
-                    time.sleep(0.005)
-                done += int(attacker.stdout.read() or 0)
+            attacker = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            stack.callback(attacker.kill)
+            while attacker.poll() is None:
+                for watched in both:
+                    watched.ask()
+                time.sleep(0.005)
+            done += int(attacker.stdout.read() or 0)
             assert attacker.returncode == 0, f"the attack itself failed: {attack}"
             time.sleep(0.3)
             sizes.append(both[0].resident())

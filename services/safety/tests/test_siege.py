@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -57,3 +61,31 @@ def test_what_counts_as_caused():
     assert siege.by_chance(12, 9) > siege.BY_CHANCE
     assert siege.by_chance(13, 0) > siege.BY_CHANCE > siege.by_chance(14, 0)
     assert siege.by_chance(40, 10) < siege.BY_CHANCE
+
+
+# Without the coverage-guided part, which comes first and starts no daemon.
+ATTACKS_ONLY = (
+    "import fuzz, sys; fuzz.available = lambda: 'not asked for'; sys.argv[1:] = ['60']; sys.exit(fuzz.main())"
+)
+
+
+def test_fuzzing_that_is_ended_leaves_nothing_behind():
+    with subprocess.Popen(
+        [sys.executable, "-c", ATTACKS_ONLY], cwd=Path(__file__).parent, stdout=subprocess.PIPE
+    ) as fuzzing:
+        try:
+            deadline = time.monotonic() + 30.0
+            while len(started := _children(fuzzing.pid)) < 3:
+                assert time.monotonic() < deadline, "two daemons and an attack have not been started"
+                assert fuzzing.poll() is None
+                time.sleep(0.05)
+            fuzzing.terminate()
+            assert fuzzing.wait(10.0) == 128 + signal.SIGTERM
+        finally:
+            fuzzing.kill()
+    assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
+
+
+def _children(pid):
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return [child for thread in threads for child in (thread / "children").read_text().split()]
