@@ -191,3 +191,11 @@ def test_a_warning_waits_for_clearing_too():
     assert (verdict.healthy, verdict.warning, memory.warning) == (False, False, False)
     verdict, memory = seen(coil, 55.0, memory, 10.5)
     assert (verdict.healthy, verdict.warning, memory.warning) == (True, True, True)
+
+
+def test_a_reading_whose_quantity_is_too_large_for_a_number_is_no_number_and_waits_for_no_delay():
+    power = Limit("power", "analog:0", "W", 60.0, 0.25, factor=2.0, power=2, trips_after=0.05)
+    verdict, after = seen(power, 1e200)
+    assert (verdict.healthy, verdict.warning, verdict.value) == (False, False, 1e200)
+    assert verdict.message == "power: analog:0 gives no number; is the sensor connected?"
+    assert after == Memory()
