@@ -108,7 +108,9 @@ class VirtualScanner:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "nixel.acquisition.virtual.scanner"),
-                *("--surveillance-link", str(self.link), "--exit-with-parent", *arguments),
+                # No test here asks how punctually the unit is fed; a machine may stand still for longer than 100 ms.
+                *("--surveillance-link", str(self.link), "--watchdog", "1 s"),
+                *("--exit-with-parent", *arguments),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

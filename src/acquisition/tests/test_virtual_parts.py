@@ -105,6 +105,18 @@ def test_the_gate_closes_at_once_with_a_reason(act, reason):
     assert gate.moves[-1] == (False, reason)
 
 
+def test_a_watchdog_may_be_given_more_patience():
+    moves = []
+    unit = SurveillanceUnit(lambda on, _: moves.append(on), Sensors(lambda: 0.0), watchdog=0.5)
+    for request in ("ENABLE:WD", "RESET:WD"):
+        unit.answer(request, 0.0)
+    assert unit.answer("ENABLE:AC", 0.499) == "ACK"
+    unit.tick(0.499)
+    assert moves == [True]
+    unit.tick(0.501)
+    assert moves == [True, False]
+
+
 def test_a_late_meal_does_not_open_the_gate_again():
     gate = Gate()
     gate.open(0.0)

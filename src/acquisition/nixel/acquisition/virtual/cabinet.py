@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from nixel.acquisition.virtual.sensors import CHAIN, Sensors
-from nixel.acquisition.virtual.surveillance import SerialLine, SurveillanceUnit
+from nixel.acquisition.virtual.surveillance import WATCHDOG_TIME, SerialLine, SurveillanceUnit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,6 +41,8 @@ class Cabinet:
         Symbolic link that is made to the unit's serial line.
     gate : callable
         Told (on, reason) whenever the gate of the amplifier moves; from a thread.
+    watchdog : float, optional
+        How long after it was last fed the unit's watchdog closes the gate [s].
 
     Raises
     ------
@@ -48,7 +50,9 @@ class Cabinet:
         The link cannot be made.
     """
 
-    def __init__(self, link: Path, gate: Callable[[bool, str], None]) -> None:
+    def __init__(
+        self, link: Path, gate: Callable[[bool, str], None], watchdog: float = WATCHDOG_TIME
+    ) -> None:
         self._gate = gate
         self._lock = threading.Lock()
         self._open: frozenset[str] = frozenset()
@@ -57,7 +61,10 @@ class Cabinet:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, "--link", str(link), "--fd", str(theirs.fileno())],
+                [
+                    *(sys.executable, "-m", __name__, "--link", str(link), "--fd", str(theirs.fileno())),
+                    *("--watchdog", str(watchdog)),
+                ],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
             )
@@ -164,11 +171,11 @@ class Cabinet:
 class _Unit:
     """The unit's side: the real thing's behaviour, with sensors that feel the transmission."""
 
-    def __init__(self, link: Path, answers: TextIO) -> None:
+    def __init__(self, link: Path, answers: TextIO, watchdog: float) -> None:
         self._answers = answers
         self._saying = threading.Lock()
         self._sensors = Sensors(time.monotonic)
-        self._unit = SurveillanceUnit(self._moved, self._sensors)
+        self._unit = SurveillanceUnit(self._moved, self._sensors, watchdog)
         self._line = SerialLine(self._unit, link)
 
     def serve(self, messages: TextIO) -> None:
@@ -226,6 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--link", type=Path, required=True)
     parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--watchdog", type=float, required=True)
     options = parser.parse_args(arguments)
     sys.setswitchinterval(5e-4)
     # Hardware keeps its time whatever a computer does beside it.
@@ -237,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         connection.makefile("w", encoding="utf-8") as answers,
     ):
         try:
-            unit = _Unit(options.link, answers)
+            unit = _Unit(options.link, answers, options.watchdog)
         except OSError as error:
             answers.write(f"{error.strerror or error}\n")
             return 2

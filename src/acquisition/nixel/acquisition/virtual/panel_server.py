@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import json
 import os
-import re
 import selectors
 import signal
 import socket
@@ -20,6 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nixel.acquisition.virtual.duration import seconds
 from nixel.acquisition.virtual.panel import HOLD, Panel, PanelError
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ __all__ = ["main"]
 
 _LONGEST_REQUEST = 200
 _MOST_CONNECTIONS = 16
-_TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?) (ms|s)")
 _PRIORITY = 20  # above the safety daemon's own: hardware does not wait for a program
 
 
@@ -170,15 +169,6 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _seconds(text: str) -> float:
-    """A time as instrument files write it [s]."""
-    found = _TIME.fullmatch(text)
-    if found is None:
-        msg = f"expected a time such as '50 ms' or '0.2 s', found {text!r}"
-        raise argparse.ArgumentTypeError(msg)
-    return float(found[1]) * {"ms": 1e-3, "s": 1.0}[found[2]]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the virtual panel until it is told to end.
 
@@ -197,9 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="nixel-virtual-panel", description=__doc__)
     parser.add_argument("--socket", type=Path, required=True, help="where to listen")
     parser.add_argument("--thermal", type=Path, metavar="FOLDER", help="show a processor's temperature there")
-    parser.add_argument(
-        "--hold", type=_seconds, default=HOLD, metavar="TIME", help="of its relay, as '50 ms'"
-    )
+    parser.add_argument("--hold", type=seconds, default=HOLD, metavar="TIME", help="of its relay, as '50 ms'")
     options = parser.parse_args(arguments)
     sys.setswitchinterval(5e-4)
     # Hardware keeps its time whatever a computer does beside it.

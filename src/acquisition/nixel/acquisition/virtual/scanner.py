@@ -16,9 +16,11 @@ from nixel.acquisition.adapters.scpi_daq import ScpiDaq
 from nixel.acquisition.adapters.scpi_robot import ScpiRobot
 from nixel.acquisition.instrument import Instrument, InstrumentError, load_instrument
 from nixel.acquisition.virtual.cabinet import Cabinet
+from nixel.acquisition.virtual.duration import seconds
 from nixel.acquisition.virtual.parent import end_with_parent
 from nixel.acquisition.virtual.plant import Plant
 from nixel.acquisition.virtual.server import Server, listen
+from nixel.acquisition.virtual.surveillance import WATCHDOG_TIME
 
 if TYPE_CHECKING:
     import socket
@@ -42,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", default="127.0.0.1:0", metavar="HOST:PORT", help="port 0: a free one")
     parser.add_argument(
         "--surveillance-link", type=Path, required=True, help="symbolic link to its serial line"
+    )
+    parser.add_argument(
+        "--watchdog", type=seconds, default=WATCHDOG_TIME, metavar="TIME", help="of its unit, as '100 ms'"
     )
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input closes")
     return parser
@@ -105,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     assert instrument.scanner is not None
     plant = Plant(instrument.scanner, daq, robot, options.seed)
     try:
-        cabinet = Cabinet(options.surveillance_link, plant.set_amplifier)
+        cabinet = Cabinet(options.surveillance_link, plant.set_amplifier, options.watchdog)
     except OSError as error:
         return _fail(f"--surveillance-link {options.surveillance_link}: {error.strerror}")
     plant.cabinet = cabinet.transmit

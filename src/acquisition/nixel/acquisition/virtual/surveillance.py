@@ -38,6 +38,8 @@ class SurveillanceUnit:
         Told (on, reason) whenever the gate of the amplifier moves.
     sensors : Sensors
         What it measures; its contacts `emergency-stop-1` and `-2` are the two channels of the chain.
+    watchdog : float, optional
+        How long after it was last fed the watchdog closes the gate [s].
 
     Attributes
     ----------
@@ -45,8 +47,10 @@ class SurveillanceUnit:
         How long one round of the unit takes, in s; its wire says so.
     """
 
-    def __init__(self, gate: Callable[[bool, str], None], sensors: Sensors) -> None:
-        self._gate, self._sensors = gate, sensors
+    def __init__(
+        self, gate: Callable[[bool, str], None], sensors: Sensors, watchdog: float = WATCHDOG_TIME
+    ) -> None:
+        self._gate, self._sensors, self._patience = gate, sensors, watchdog
         self._lock = threading.Lock()
         self._ac = False
         self._watchdog = False
@@ -109,7 +113,7 @@ class SurveillanceUnit:
             return "the unit has switched off by itself; RESET:FAIL first"
         if not self._watchdog:
             return "the watchdog is not enabled"
-        if self._fed is None or now - self._fed > WATCHDOG_TIME:
+        if self._fed is None or now - self._fed > self._patience:
             return "the watchdog has not been fed"
         return ""
 
@@ -132,7 +136,7 @@ class SurveillanceUnit:
                 self._fail("the emergency stop was pulled")
 
     def _watch(self, now: float) -> None:
-        starved = self._fed is None or now - self._fed > WATCHDOG_TIME
+        starved = self._fed is None or now - self._fed > self._patience
         if self._ac and self._surveillance and starved:
             self._fail("the watchdog was not fed in time")
 
