@@ -230,3 +230,13 @@ def test_the_bounds_that_no_declaration_can_weaken():
     assert declared.LONGEST_PERIOD == 0.1
     assert declared.MOST_MISSED == 100
     assert (declared.SHORTEST_COUNT, declared.LONGEST_COUNT) == (0.1, 60.0)
+
+
+def test_what_an_interlock_is_shown_in():
+    two = ("analog:0", "analog:1")
+    assert Limit("it", "analog:0", "K", 60.0, 0.25).shown_in == "K"
+    assert Rate("it", "analog:0", "K", 60.0, 0.25, 1.0).shown_in == "K/s"
+    assert TwoSensors("it", two, "degC", 2.0, 0.25, 0.5).shown_in == "degC"
+    assert Boolean("it", "digital:0", True, 0.25).shown_in is None
+    assert TwoContacts("it", two, (True, True), 0.25, 0.5).shown_in is None
+    assert Heartbeat("it", "analog:0", 0.5, 0.25).shown_in is None

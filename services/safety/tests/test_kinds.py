@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from core_bench import seen
+from core_bench import NOW, seen
 
 from nixel.safety.core.model import (
     Boolean,
@@ -166,6 +166,7 @@ def test_a_frozen_reading_trips_without_the_delay_that_a_level_may_have(kind):
     verdict, memory = seen(coil, 25.0, memory, 11.0)
     assert not verdict.healthy
     assert "frozen" in verdict.message
+    assert verdict.value == (25.0 if kind == "limit" else 0.0)
 
 
 @pytest.mark.parametrize("value", [20.0, 55.0, 65.0])
@@ -200,6 +201,13 @@ def ramp(interlock, speed, seconds=3.0, memory=None, begin=10.0, value=20.0):
         verdict, memory = seen(interlock, value + speed * number / 8, memory, begin + number / 8)
         found.append(verdict)
     return found, memory
+
+
+def test_a_rate_down_to_nothing_is_a_change_like_any_other():
+    memory = Memory(healthy=True, samples=((NOW - 2.0, 2.0), (NOW - 1.0, 2.0)))
+    verdict, after = seen(DRIFT, 0.0, memory)
+    assert (verdict.healthy, verdict.value) == (False, 2.0)
+    assert after.samples == ((NOW - 1.0, 2.0), (NOW, 0.0))
 
 
 def test_a_rate_is_not_known_and_so_unhealthy_until_it_has_been_watched_for_its_window():

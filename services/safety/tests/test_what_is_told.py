@@ -110,6 +110,10 @@ def test_a_readback_that_is_missing_or_too_old_is_a_gap():
     assert (old.healthy, old.gap, old.age, old.name) == (False, True, 0.5, "amplifier readback")
     assert old.early is False
     assert all(type(verdict.healthy) is bool and verdict.gap is True for verdict in (none, old))
+    for age in (-0.25, 0.25):
+        assert not judge_readback(AMPLIFIER, Reading(True, NOW - age), True, NOW - 9.0, NOW).gap
+        beyond = judge_readback(AMPLIFIER, Reading(True, NOW - 1.001 * age), True, NOW - 9.0, NOW)
+        assert (beyond.healthy, beyond.gap) == (False, True)
 
 
 @pytest.mark.parametrize("value", [None, 1.0, 0.0])

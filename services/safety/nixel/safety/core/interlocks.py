@@ -114,8 +114,7 @@ def judge(
             continue
         taken.append(reading)
         value, old = reading.value, now - reading.time
-        if age is None or old > age:
-            age = old
+        age = old if age is None else max(age, old)
         # A reading from the future would stay fresh for ever; a small lead is the I/O thread ahead of the tick.
         if not -longest <= old <= longest:
             gaps.append(_stale(source, old, longest))

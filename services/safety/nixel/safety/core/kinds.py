@@ -83,9 +83,9 @@ def _limit(interlock: Limit, before: Memory, readings: Sequence[Reading], now: f
         return Finding(False, no_number(interlock.name, interlock.source), reading.value, NOTHING, fault=True)
     memory = NOTHING
     if interlock.frozen_after is not None:
-        memory = _changed(before, reading)
-        if still := _frozen(interlock, reading, memory):
-            return Finding(False, still, value, memory, fault=True)
+        still, memory = _unchanged(before, reading)
+        if still >= interlock.frozen_after:
+            return Finding(False, _frozen(interlock, reading), value, memory, fault=True)
     sign = 1.0 if interlock.direction is Direction.ABOVE else -1.0
     if sign * value >= sign * interlock.trip:
         text = f"{_at(interlock, value)} its limit of {interlock.trip:g} {interlock.unit}"
@@ -124,9 +124,9 @@ def _rate(interlock: Rate, before: Memory, readings: Sequence[Reading], now: flo
         samples = (*samples, (time, value))
     memory = Memory(samples=samples)
     if interlock.frozen_after is not None:
-        memory = _changed(before, reading, samples)
-        if still := _frozen(interlock, reading, memory):
-            return Finding(False, still, speed, memory, fault=True)
+        still, memory = _unchanged(before, reading, samples)
+        if still >= interlock.frozen_after:
+            return Finding(False, _frozen(interlock, reading), speed, memory, fault=True)
     if speed >= interlock.trip:
         found = f"{interlock.name} is {speed:g} {interlock.unit}/s {_SENSES[interlock.sense]}"
         text = f"{found}, at or above its limit of {interlock.trip:g} {interlock.unit}/s"
@@ -137,20 +137,18 @@ def _rate(interlock: Rate, before: Memory, readings: Sequence[Reading], now: flo
     return Finding(True, "", speed, memory)
 
 
-def _changed(before: Memory, reading: Reading, samples: tuple[tuple[float, float], ...] = ()) -> Memory:
-    """Remember a reading, and since when it has been the same."""
+def _unchanged(
+    before: Memory, reading: Reading, samples: tuple[tuple[float, float], ...] = ()
+) -> tuple[float, Memory]:
+    """Give for how long a reading has been exactly the same [s], and what is to be remembered of it."""
     changed = before.changed
     if changed is None or reading.value != before.value:
         changed = reading.time
-    return Memory(value=reading.value, changed=changed, samples=samples)
+    return reading.time - changed, Memory(value=reading.value, changed=changed, samples=samples)
 
 
-def _frozen(interlock: Limit | Rate, reading: Reading, memory: Memory) -> str:
-    """Say that a sensor is at fault whose reading has not changed at all for too long; empty if it is not."""
-    longest = interlock.frozen_after
-    if longest is None or memory.changed is None or reading.time - memory.changed < longest:
-        return ""
-    still = f"has given exactly {reading.value:g} for {longest:g} s"
+def _frozen(interlock: Limit | Rate, reading: Reading) -> str:
+    still = f"has given exactly {reading.value:g} for {interlock.frozen_after:g} s"
     return f"{interlock.name}: {interlock.source} {still}; it is frozen"
 
 

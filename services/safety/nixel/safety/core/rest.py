@@ -61,8 +61,8 @@ def keep(
         each = memory[interlock.name]
         if each.stuck or not (each.beyond is each.well is each.apart is None):
             return None
-        if isinstance(interlock, Heartbeat):
-            until = min(until, (each.changed or 0.0) + interlock.interval)
+        if isinstance(interlock, Heartbeat) and each.changed is not None:
+            until = min(until, each.changed + interlock.interval)
     for source, longest in config.longest.items():
         until = min(until, readings[source].time + longest)
     return Rest(config, outputs.verdicts, now, readings, until - _ROUNDING)

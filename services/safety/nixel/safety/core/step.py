@@ -110,6 +110,7 @@ def step(
     beat = tick.state.beat != permitted
     on = _gated(config, tick) if permitted and tick.state.on else frozenset()
     outputs = Outputs(on, permitted, beat, tick.verdicts, tuple(replies))
+    kept = None if tick.events else rest.keep(config, tick.state, tick.memory, now, inputs, outputs)
     new = replace(
         tick.state,
         on=on,
@@ -118,7 +119,7 @@ def step(
         unhealthy=tick.unhealthy,
         warned=tick.warned,
         memory=tick.memory,
-        rest=None if tick.events else rest.keep(config, tick.state, tick.memory, now, inputs, outputs),
+        rest=kept,
     )
     return new, outputs, tuple(tick.events)
 

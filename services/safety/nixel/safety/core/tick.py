@@ -16,20 +16,27 @@ if TYPE_CHECKING:
 PERMITTED = frozenset({Mode.ARMED, Mode.ENERGISED})
 # For so long after the start [s] a source that has not answered yet is no cause of its own.
 _START_GRACE = 1.0
-_NONE: frozenset[str] = frozenset()
 
 
 class Tick:
-    """The working copy of one tick: `state` and `events` grow while it is evaluated, nothing else does."""
+    """The working copy of one tick: `state` and `events` grow while it is evaluated, nothing else does.
+
+    Attributes
+    ----------
+    verdicts, memory, unhealthy, warned
+        What `judge` has found; there is nothing to look at before.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    memory: Mapping[str, Memory]
+    unhealthy: frozenset[str]
+    warned: frozenset[str]
 
     def __init__(self, config: Config, state: State, inputs: Inputs, now: float) -> None:
         self.config = config
         self.began = state.mode
         self.state = state
         self.inputs = inputs
-        self.verdicts: tuple[Verdict, ...] = ()
-        self.memory: Mapping[str, Memory] = state.memory
-        self.unhealthy = self.warned = _NONE
         self.ended: set[str] = set()
         self.asked = ""
         self.now = now
