@@ -174,8 +174,9 @@ def _rate(interlock, before, taken, now):
     spans = [max(interlock.window, time - then) for then, _ in (*old[-1:], *young)]
     worst = {Sense.RISING: lambda x: x, Sense.FALLING: lambda x: -x, Sense.EITHER: abs}[interlock.sense]
     beyond = any(worst(change) / span >= interlock.trip for change, span in zip(changes, spans, strict=True))
-    again = bool(before.watched) and before.watched[-1][0] == time
-    watched = (*old[-1:], *young) if again else (*old[-1:], *young, (time, value))
+    # A reading of the same time again, or of a clock that went back, is none that later ones are compared with.
+    newer = not before.watched or time > before.watched[-1][0]
+    watched = (*old[-1:], *young, (time, value)) if newer else (*old[-1:], *young)
     how = BEYOND if beyond else WELL if old else DEAD
     return _moving(interlock, before, taken[0], how, watched=watched)
 
