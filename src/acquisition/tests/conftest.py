@@ -103,13 +103,15 @@ class StandInSafety:
 
 
 class VirtualScanner:
+    # No test here asks how punctually the unit is fed; a machine may stand still for longer than its usual 100 ms.
+    watchdog = 1.0  # s
+
     def __init__(self, folder, *arguments):
         self.link = folder / "surveillance"
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "nixel.acquisition.virtual.scanner"),
-                # No test here asks how punctually the unit is fed; a machine may stand still for longer than 100 ms.
-                *("--surveillance-link", str(self.link), "--watchdog", "1 s"),
+                *("--surveillance-link", str(self.link), "--watchdog", f"{self.watchdog} s"),
                 *("--exit-with-parent", *arguments),
             ],
             stdin=subprocess.PIPE,
