@@ -291,7 +291,7 @@ class Machine(RuleBasedStateMachine):
             self.readings[source] = Reading(said, self.now + lead)
 
 
-@pytest.mark.timeout(3600 if THOROUGH else 900)
+@pytest.mark.timeout(4 * 3600 if THOROUGH else 900)
 def test_the_invariants_hold_over_instruments_drawn_at_random(capsys):
     reached = Counter()
 
