@@ -38,11 +38,11 @@ def patient(name):
 
 @contextmanager
 def patient_bench(name=INSTRUMENT):
-    """A bench around such a safety daemon."""
+    """A bench around such a safety daemon, and around a surveillance unit that waits for it as long."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, f"{name}.toml")
         file.write_text(patient(name))
-        with VirtualBench(str(file)) as bench:
+        with VirtualBench(str(file), watchdog="500 ms") as bench:
             yield bench
 
 

@@ -26,6 +26,9 @@ class VirtualBench:
     ----------
     name : str
         Of a shipped simulated instrument, or a file that describes one.
+    watchdog : str, optional
+        How long after it was last fed a scanner's surveillance unit switches off, such as "500 ms"; otherwise as
+        long as the virtual unit takes by itself.
 
     Attributes
     ----------
@@ -43,8 +46,8 @@ class VirtualBench:
         A folder that is gone afterwards.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, watchdog: str | None = None) -> None:
+        self._name, self._watchdog = name, watchdog
         self.file = path_of(name)
         self._stack = ExitStack()
         self.children: list[Child] = []
@@ -88,6 +91,7 @@ class VirtualBench:
             [
                 *("--instrument", self._name, "--control", "127.0.0.1:0", "--data", "127.0.0.1:0"),
                 *("--surveillance-link", str(surveillance)),
+                *(["--watchdog", self._watchdog] if self._watchdog else []),
             ],
             log=self.runtime / "scanner.log",
         )
