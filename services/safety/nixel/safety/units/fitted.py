@@ -71,16 +71,19 @@ def _shortest(core: Config) -> float:
 
 
 def _timing(core: Config) -> Timing:
-    shortest = _shortest(core)
+    return Timing(reply=_shortest(core), active=core.period, idle=_unhurried(core))
+
+
+def _unhurried(core: Config) -> float:
     # With nothing on, everything is asked three times in the time after which the first would be stale.
-    return Timing(reply=shortest, active=core.period, idle=max(core.period, shortest / 3))
+    return max(core.period, _shortest(core) / 3)
 
 
 def _idle(core: Config) -> float:
     # A contact that must keep toggling could look as if it stood still to whoever looks too seldom.
     if any(isinstance(guard, Heartbeat) for guard in core.interlocks):
         return core.period
-    return max(core.period, _shortest(core) / 4)
+    return _unhurried(core)
 
 
 # Both in the unit's own thread, so that neither library delays the start.
