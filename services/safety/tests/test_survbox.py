@@ -122,6 +122,41 @@ def test_the_replies_are_there_shortly_before_the_next_tick():
     assert all(0.001 <= wait <= 0.0045 for wait in waits[10:]), waits
 
 
+def rounds_begun(answer: int, *, on: bool = True) -> list[list[float]]:
+    """When the contacts are asked for, in each period [s], of a unit that takes so many half milliseconds to answer."""
+    link, waiting, periods = polled_link(), [], []
+    for beat in range(1, 100):
+        link.demand(Demand(on=on, permitted=True, beats=beat))
+        periods.append([])
+        for step in range(20):
+            waiting = [(left - 1, frames) for left, frames in waiting]
+            while waiting and waiting[0][0] <= 0:
+                answer_all(link, waiting.pop(0)[1])
+            since = step * TIMING.active / 20
+            if frames := link.poll(beat * TIMING.active + since):
+                waiting.append((answer, frames))
+                periods[-1] += [since] * (b"GET:DIGITAL" in frames)
+    return periods[50:]
+
+
+def test_while_it_is_to_be_on_a_quick_line_is_asked_twice_a_period():
+    for begun in rounds_begun(answer=1):
+        first, second = begun
+        assert 0.0035 <= second - first <= 0.006
+        # What was asked second is answered before the tick.
+        assert 0.005 <= second <= 0.0075
+
+
+def test_with_nothing_on_it_is_asked_once_a_period():
+    assert {len(begun) for begun in rounds_begun(answer=1, on=False)} == {1}
+
+
+def test_a_line_that_needs_half_a_period_for_a_round_is_asked_once_a_period():
+    periods = rounds_begun(answer=5)
+    assert {len(begun) for begun in periods} <= {0, 1}
+    assert sum(len(begun) for begun in periods) >= 0.8 * len(periods)
+
+
 def answer_all(link: Link, frames: bytes) -> list[bytes]:
     """Answer every command of what was written, and list the commands."""
     answers = {
@@ -213,7 +248,7 @@ def test_feeds_when_the_heartbeat_toggled_and_not_more_often_than_needed():
 def test_wakes_in_time_for_the_next_feed():
     link = energised_link()
     link.demand(Demand(on=True, permitted=True, beats=2))
-    assert 0.005 <= link.next_time(0.001) <= 0.009  # the next poll, in time for the next tick
+    assert 0.001 <= link.next_time(0.001) <= 0.004  # the next poll, and another one fits before the next tick
     link.timing = replace(TIMING, active=0.5)
     link.demand(Demand(on=True, permitted=True, beats=3))
     assert link.poll(0.001) == b""

@@ -125,7 +125,7 @@ class Link:
         self._timed = -math.inf
         self._polling = False
         self._takes = 0.0  # s for a round of questions, as of late
-        self._due = -math.inf
+        self._due = self._last_due = -math.inf  # the next round, and the last one before the next tick
         self._ticked = False
         self._forgiving = False  # asked to, since outputs are permitted
         self._forgiven = False
@@ -263,11 +263,15 @@ class Link:
     def _keep_step(self, now: float) -> None:
         """Ask so that the replies are there just before the next tick; one just after it waits a period.
 
-        A heartbeat that has toggled is a tick, and wakes us at once.
+        A heartbeat that has toggled is a tick, and wakes us at once. While the relay is to be on a line that is quick
+        enough is asked half a period earlier, too: a fault waits for the next question for most of its time.
         """
         if self._ticked:
             self._ticked = False
-            self._due = now + max(0.0, self.timing.active - self._takes - _MARGIN)
+            active = self.timing.active
+            self._due = self._last_due = now + max(0.0, active - self._takes - _MARGIN)
+            if self._demand.on and self._takes + _MARGIN < active / 2:
+                self._due -= active / 2
 
     def _check_overdue(self, now: float) -> None:
         if not self._asked:
@@ -303,7 +307,7 @@ class Link:
             self._cycles += 1
             self._polled, self._polling = now, True
             # Unless a tick says better.
-            self._due = now + self.timing.active
+            self._due = self._last_due if now < self._last_due else now + self.timing.active
         return self._turn.popleft() if self._turn else ""
 
     # --- receiving ---
