@@ -80,7 +80,10 @@ def report_kills(found: Kills) -> bool:
 
 def report_idle(found: Idle) -> bool:
     """Print, and say whether the bounds hold."""
-    print(f"share of one core: idle {found.share:.2%}, armed {found.share_armed:.2%}")
+    shares = f"idle {found.share:.2%}, armed {found.share_armed:.2%}, on {found.share_on:.2%}"
+    before, after = found.floor
+    print(f"share of one core: {shares}")
+    print(f"a program that only sleeps as often, before and after the idle one: {before:.2%}, {after:.2%}")
     print(f"resident memory: {found.resident / 2**20:.1f} MiB; {'locked' if found.locked else 'not locked'}")
     print(_line("exec to ready", found.ready))
     limits = (
@@ -99,9 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--load", action="store_true", help="trips beside busy processes and subscribed clients"
     )
-    made.add_argument(
-        "--seconds", type=float, default=60.0, help="how long the idle daemon is watched, twice"
-    )
+    made.add_argument("--seconds", type=float, default=60.0, help="how long it is watched idle, and armed")
     made.add_argument("--json", type=Path, metavar="FILE", help="write every value there")
     return made
 

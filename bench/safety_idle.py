@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from safety_rig import progress, rig
+
+# Longer than this a light must not stay on [s].
+_LONGEST_ON = 5.0
+# What any loop of this rate needs here, by the same interpreter and with the same rights.
+_FLOOR = """
+import time
+from nixel.safety.realtime import prefer_us
+
+prefer_us()
+deadline = time.monotonic()
+print(flush=True)
+while True:
+    deadline += 0.01
+    time.sleep(max(0.0, deadline - time.monotonic()))
+"""
 
 
 @dataclass
@@ -15,8 +32,12 @@ class Idle:
 
     Attributes
     ----------
+    floor
+        Of a program that only sleeps until the next hundredth of a second, just before and just after.
     share, share_armed
         With nothing on: with a fault latched as after the start, and armed.
+    share_on
+        With an output on.
     resident
         After that.
     locked
@@ -25,8 +46,10 @@ class Idle:
         Of every start.
     """
 
+    floor: tuple[float, float]
     share: float
     share_armed: float
+    share_on: float
     resident: int
     locked: int
     ready: list[float]
@@ -45,12 +68,31 @@ def measure_idle(seconds: float, starts: int, instrument: str = "scanner") -> Id
         with bench.daemon() as process:
             bench.healthy()
             time.sleep(0.5)
+            before = _floor(seconds / 2)
             share = _share(process.pid, seconds)
+            after = _floor(seconds / 2)
             bench.client.reset()
             bench.client.arm()
             share_armed = _share(process.pid, seconds)
             memory = {name: _memory(process.pid, name) for name in ("VmRSS", "VmLck")}
-    return Idle(share, share_armed, memory["VmRSS"], memory["VmLck"], ready)
+            line = bench.lease()
+            try:
+                bench.energise(line)
+                share_on = _share(process.pid, min(seconds, _LONGEST_ON))
+            finally:
+                line.close()
+    return Idle((before, after), share, share_armed, share_on, memory["VmRSS"], memory["VmLck"], ready)
+
+
+def _floor(seconds: float) -> float:
+    process = subprocess.Popen([sys.executable, "-c", _FLOOR], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        return _share(process.pid, seconds)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def _share(pid: int, seconds: float) -> float:
