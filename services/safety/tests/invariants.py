@@ -75,6 +75,11 @@ class Ghost:
     used: dict[str, float] = field(default_factory=dict)
     seen: dict[str, Seen] = field(default_factory=dict)
 
+    @property
+    def last(self) -> float:
+        """The latest time that has been told of; earlier than that the clock has gone back."""
+        return self.started if self.ticked is None else self.ticked
+
 
 class Found(list):
     """What does not hold: pairs of the invariant and a sentence."""
@@ -193,7 +198,7 @@ def judge(config, ghost, before, inputs, now, result):
     )
     return Ghost(
         started=ghost.started,
-        ticked=now if ghost.ticked is None else max(now, ghost.ticked),
+        ticked=max(now, ghost.last),
         first=(ghost.first if was_latched else first or ("?", now)) if latched else None,
         armed=armed,
         on=on,
@@ -355,7 +360,7 @@ def _check_bypasses(config, asked, live, before, after, outputs, events, now, fo
         guard = next(each for each in config.interlocks if each.name == name)
         found.unless(name in may, 11, f"{name} is bypassed although nobody may have asked")
         found.unless(not guard.emergency_stop, 11, f"the emergency stop {name} is bypassed")
-        latest = max(now, asked.ghost.ticked or now) + guard.bypass
+        latest = max(now, asked.ghost.last) + guard.bypass
         found.unless(now < bypassed.expires <= latest, 11, f"the bypass of {name} does not end")
         found.unless(bypassed.expires <= may.get(name, now), 11, f"the bypass of {name} was prolonged")
     for verdict in outputs.verdicts:

@@ -90,7 +90,7 @@ def healths(config, ghost, inputs, now):
             used[output.name] = _used(output, ghost, now)
             spent = on and used[output.name] >= output.on_time
             health[f"{output.name} on-time"] = BEYOND if spent else WELL
-    if now < (ghost.started if ghost.ticked is None else ghost.ticked):
+    if now < ghost.last:
         health["clock"] = DEAD
     health.update(dict.fromkeys(inputs.faults or {}, DEAD))
     return seen, used, health

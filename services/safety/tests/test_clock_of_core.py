@@ -62,3 +62,10 @@ def test_the_first_tick_comes_after_the_start():
     bench = Bench()
     bench.tick(after=0.0)
     assert [cause.name for cause in bench.state.causes] == ["start"]
+
+
+def test_one_that_goes_back_twice_has_to_catch_up_with_the_start():
+    bench = Bench()
+    for after, back in [(-1.0, True), (-1.0, True), (1.0, True), (1.0, False)]:
+        bench.tick(after=after)
+        assert ("clock" in [verdict.name for verdict in bench.outputs.verdicts]) is back, bench.now

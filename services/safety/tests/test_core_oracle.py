@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from abstract import HORIZON, REST, VARIED, T, climb, config, disturbances, letter, shorten_the_start, single
 from exploration import explore
-from invariants import NUMBERS
+from invariants import NUMBERS, begin, judge
 
 from nixel.safety.core import rest
 from nixel.safety.core import step as core
@@ -18,6 +18,7 @@ from nixel.safety.core.model import (
     Disconnect,
     Enable,
     Event,
+    Inputs,
     Lease,
     Mode,
     Reading,
@@ -325,6 +326,17 @@ def test_what_is_planted_is_found(number, planted):
 
 def test_nothing_is_found_where_nothing_is_planted():
     assert not explore(ONE, letters_of(ONE), HORIZON, causes="first", most=5_000).broken
+
+
+def test_a_clock_that_goes_back_before_the_first_tick_is_back_until_it_has_caught_up_with_the_start():
+    state = core.start(5.0)
+    ghost, found = begin(state, 5.0)
+    for now in (4.0, 3.0, 4.0, 5.0):
+        inputs = Inputs({})
+        result = core.step(ONE, state, inputs, now)
+        ghost, wrong = judge(ONE, ghost, state, inputs, now, result)
+        state, found = result[0], found + wrong
+    assert found == []
 
 
 def test_a_tick_that_is_repeated_although_its_readings_have_aged_is_found(monkeypatch):
