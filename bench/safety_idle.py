@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -75,12 +76,9 @@ def measure_idle(seconds: float, starts: int, instrument: str = "scanner") -> Id
             bench.client.arm()
             share_armed = _share(process.pid, seconds)
             memory = {name: _memory(process.pid, name) for name in ("VmRSS", "VmLck")}
-            line = bench.lease()
-            try:
+            with contextlib.closing(bench.lease()) as line:
                 bench.energise(line)
                 share_on = _share(process.pid, min(seconds, _LONGEST_ON))
-            finally:
-                line.close()
     return Idle((before, after), share, share_armed, share_on, memory["VmRSS"], memory["VmLck"], ready)
 
 

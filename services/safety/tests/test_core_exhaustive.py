@@ -22,7 +22,6 @@ all kinds together, every two kinds and every two requests.
 
 from __future__ import annotations
 
-import os
 from itertools import combinations
 
 import pytest
@@ -44,11 +43,11 @@ from abstract import (
     single,
 )
 from exploration import explore
+from thorough import LIMIT, THOROUGH
 
 from nixel.safety.core.model import Bypass, EndBypass, Mode, Reset
 
-THOROUGH = os.environ.get("NIXEL_PROOF") == "long"
-LIMIT = 4 * 3600 if THOROUGH else 900  # s for a test
+pytestmark = pytest.mark.timeout(LIMIT)
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +109,6 @@ def each_and_every_two(instrument, state):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(LIMIT)
 def test_one_interlock_of_each_kind(tell):
     instrument = config(*KINDS)
     letters = fed(
@@ -122,7 +120,6 @@ def test_one_interlock_of_each_kind(tell):
     tell("one interlock of each kind", explore(instrument, letters, HORIZON, causes="first"))
 
 
-@pytest.mark.timeout(LIMIT)
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_alone_with_every_reading(kind, tell):
     instrument = config(kind, outputs=1)
@@ -140,7 +137,6 @@ def test_each_kind_alone_with_every_reading(kind, tell):
 TWO = list(combinations(KINDS, 2)) if THOROUGH else [("rate", "heartbeat")]
 
 
-@pytest.mark.timeout(LIMIT)
 @pytest.mark.parametrize("kinds", TWO, ids=" and ".join)
 def test_two_kinds_disturbed_at_once(kinds, tell):
     instrument = config(*kinds, outputs=1)
@@ -150,7 +146,6 @@ def test_two_kinds_disturbed_at_once(kinds, tell):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(LIMIT)
 def test_two_requests_of_one_tick(tell):
     instrument = config("flow", "estop", outputs=1)
     letters = fed(
@@ -162,7 +157,6 @@ def test_two_requests_of_one_tick(tell):
     tell("two requests of one tick", explore(instrument, letters, HORIZON, causes="first"))
 
 
-@pytest.mark.timeout(LIMIT)
 @pytest.mark.parametrize("duty", [1.0, 0.5])
 def test_the_order_of_outputs_their_reports_and_their_time_on(duty, tell):
     # What is used up of a time on, once it comes back only by and by, multiplies the states of all outputs.
@@ -172,7 +166,6 @@ def test_the_order_of_outputs_their_reports_and_their_time_on(duty, tell):
     tell(f"outputs in their order, duty {duty:g}", explore(instrument, letters, HORIZON, causes="first"))
 
 
-@pytest.mark.timeout(LIMIT)
 def test_every_set_of_causes(tell):
     instrument = config("flow", "estop", outputs=1)
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 
 import pytest
@@ -20,6 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from invariants import begin, judge
+from thorough import LIMIT, THOROUGH
 
 from nixel.safety.core import step as core
 from nixel.safety.core.model import (
@@ -50,7 +50,6 @@ from nixel.safety.core.model import (
 )
 
 T = 1 / 128  # s, so that sums of times are exact
-THOROUGH = os.environ.get("NIXEL_PROOF") == "long"
 
 
 def ticks(least, most):
@@ -291,7 +290,7 @@ class Machine(RuleBasedStateMachine):
             self.readings[source] = Reading(said, self.now + lead)
 
 
-@pytest.mark.timeout(4 * 3600 if THOROUGH else 900)
+@pytest.mark.timeout(LIMIT)
 def test_the_invariants_hold_over_instruments_drawn_at_random(capsys):
     reached = Counter()
 

@@ -55,7 +55,9 @@ def fitted(
         chip = instrument.gpio
         if chip.simulated and panel is not None:
             chip = replace(chip, path=panel)
-        units.append(Gpio(chip, core.period, _idle(core), _panel if chip.simulated else _chip, news=news))
+        units.append(
+            Gpio(chip, core.period, _idle_of_lines(core), _panel if chip.simulated else _chip, news=news)
+        )
     if instrument.cpu_temperature:
         ages = (guard.max_age for guard in core.interlocks if CPU_TEMPERATURE in guard.sources)
         zones = thermal if instrument.simulated and thermal is not None else THERMAL
@@ -71,19 +73,19 @@ def _shortest(core: Config) -> float:
 
 
 def _timing(core: Config) -> Timing:
-    return Timing(reply=_shortest(core), active=core.period, idle=_unhurried(core))
+    return Timing(reply=_shortest(core), active=core.period, idle=_idle(core))
 
 
-def _unhurried(core: Config) -> float:
+def _idle(core: Config) -> float:
     # With nothing on, everything is asked three times in the time after which the first would be stale.
     return max(core.period, _shortest(core) / 3)
 
 
-def _idle(core: Config) -> float:
+def _idle_of_lines(core: Config) -> float:
     # A contact that must keep toggling could look as if it stood still to whoever looks too seldom.
     if any(isinstance(guard, Heartbeat) for guard in core.interlocks):
         return core.period
-    return _unhurried(core)
+    return _idle(core)
 
 
 # Both in the unit's own thread, so that neither library delays the start.

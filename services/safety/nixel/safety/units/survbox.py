@@ -69,7 +69,8 @@ class Timing:
     feed
         The shortest time between two `RESET:WD`; well under the unit's 100 ms.
     active, idle
-        The time between two polls of everything, while outputs are permitted and otherwise.
+        The time between two polls of everything, while outputs are permitted and otherwise; while the relay is to be
+        on there are two in that time, if the line is quick enough.
     """
 
     reply: float = 0.15
