@@ -173,6 +173,12 @@ def safety(scanner):
 
 
 @pytest.fixture
+def serial_client():
+    """Open the line of a surveillance unit."""
+    return SerialClient
+
+
+@pytest.fixture
 def stand_in_safety():
     """Make a stand-in for the safety daemon on a serial line."""
     return StandInSafety

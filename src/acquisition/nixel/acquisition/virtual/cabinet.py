@@ -3,7 +3,8 @@
 The unit is a piece of hardware that no computation can delay, so it shares neither interpreter nor lock with the
 simulation of the signal. The two talk over a socket pair, a line a message: the scanner says what it transmits, that
 it is alive, and what a hand at the front panel does, the last answered with ``DONE`` or ``ERROR``; the unit says when
-its gate moves.
+its gate moves. Unlike the wire that it stands for, such a message takes time: before the scanner acts upon the gate it
+lets the unit answer once more, after which it has heard all that the unit said before.
 """
 
 from __future__ import annotations
@@ -120,6 +121,19 @@ class Cabinet:
         """Let the scanner's heartbeat go on or stop."""
         self._beating = beating
 
+    def settle(self) -> None:
+        """Return when every move of the gate until now has been told.
+
+        The unit answers on its serial line without waiting for the scanner, so a client that was told there that
+        the gate is open may be here first.
+        """
+        try:
+            self._tell("SETTLE")
+        except (
+            OSError
+        ):  # the unit has gone and its gate with it, which is the last thing that the listener tells
+            self._thread.join(_PATIENCE)
+
     def transmit(self, power: float, currents: Sequence[float]) -> None:
         """Say what is transmitted: power relative to the nominal one, amplitude of each axis' current in A."""
         self._say("TRANSMIT", power, *currents)
@@ -221,6 +235,8 @@ class _Unit:
                     self._sensors.set_temperature(float(temperature))
                 case ["COOLANT", flowing]:
                     self._sensors.set_coolant(flowing == "1")
+                case ["SETTLE"]:
+                    pass  # the answer is all
                 case _:
                     return f"ERROR found {words}, which is nothing that a hand does"
         except ValueError as error:

@@ -144,9 +144,9 @@ class _Control:
             **generator_commands(plant, self, self._receive_bytes),
             "RP:ADC:ACQ:STATus?": query(lambda _n: str(int(plant.acquiring))),
             "RP:ADC:ACQ:STATus": lambda _n, p: plant.acquire(on_off(p), self),
-            "RP:TRansmit:READy?": query(lambda _n: str(int(plant.ready))),
+            "RP:TRansmit:READy?": query(self._ready),
             "RP:TRansmit?": query(lambda _n: str(int(plant.transmitting))),
-            "RP:TRansmit": lambda _n, p: plant.transmit(on_off(p), self),
+            "RP:TRansmit": self._transmit,
             "RP:ADC:WP?": query(lambda _n: str(plant.write_pointer())),
             "RP:ADC:DATa:CONNection": self._connect_data,
             "RP:ADC:DATa:PIPElined?": self._start_stream,
@@ -210,6 +210,16 @@ class _Control:
             raise ScpiError(
                 -222, f"this scanner samples with the decimation {expected:g}, found {parameters[0]}"
             )
+
+    def _ready(self, _numbers: list[int]) -> str:
+        self._server.cabinet.settle()
+        return str(int(self._plant.ready))
+
+    def _transmit(self, _numbers: list[int], parameters: list[str]) -> None:
+        on = on_off(parameters)
+        if on:
+            self._server.cabinet.settle()
+        self._plant.transmit(on, self)
 
     def _set_temperature(self, _numbers: list[int], parameters: list[str]) -> None:
         self._server.cabinet.set_temperature(number(parameters))
