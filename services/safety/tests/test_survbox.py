@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nixel.safety.units.survbox import Demand, Link, LinkError, Timing
+from nixel.safety.units.survbox import Demand, Link, Timing
+from nixel.safety.units.survbox_replies import LinkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,7 @@ def test_polls_at_the_idle_pace_and_faster_while_permitted():
     link = polled_link()
     assert link.poll(0.039) == b""
     assert link.next_time(0.039) == pytest.approx(0.001)
-    assert link.poll(0.04) == b"!GET:DIGITAL*#"
+    assert link.poll(0.04) == b"!GET:DIGITAL*#!GET:ANALOG*#"
     link = polled_link()
     link.demand(Demand(permitted=True))
     assert link.poll(0.0) == b"!RESET:FAIL*#"
@@ -101,6 +102,56 @@ def test_how_long_a_round_of_the_unit_takes_is_asked_once_a_second_while_there_i
             asked += [step * 0.01] * (b"CYCLETIME" in frames)
     assert len(asked) == (0 if permitted else 3)
     assert all(1.0 <= asked_at - before < 1.1 for before, asked_at in itertools.pairwise([0.0, *asked]))
+
+
+def test_with_nothing_permitted_a_round_is_asked_at_once_and_its_replies_are_left_to_gather():
+    link = polled_link()
+    assert link.gathering(0.0) == 0.0
+    largest, now = 0, 0.0
+    for _ in range(60):
+        now += TIMING.idle
+        frames = link.poll(now)
+        largest = max(largest, len(frames))
+        assert frames.startswith(b"!GET:DIGITAL*#!GET:ANALOG*#")
+        assert link.gathering(now) == pytest.approx(TIMING.active)
+        assert link.gathering(now + TIMING.active) == 0.0
+        answer_all(link, frames)
+        assert link.poll(now + TIMING.active) == b""
+        assert link.readings["digital:0"].time == link.readings["analog:0"].time == now
+        assert link.next_time(now + TIMING.active) == pytest.approx(TIMING.idle - TIMING.active)
+    # All four of them, in the buffer of a small microcontroller.
+    assert largest == len(b"!GET:DIGITAL*#!GET:ANALOG*#!GET:STATUS*#!GET:CYCLETIME*#") < 64
+
+
+def test_the_first_rounds_after_a_start_are_not_left_to_gather():
+    link = ready_link()
+    frames = link.poll(0.0)
+    while frames:
+        assert link.gathering(0.0) == 0.0
+        answer_all(link, frames)
+        frames = link.poll(0.0)
+
+
+def test_nothing_gathers_once_something_is_permitted_or_switched_off():
+    link = polled_link()
+    link.poll(TIMING.idle)
+    assert link.gathering(TIMING.idle) > 0.0
+    link.demand(Demand(permitted=True))
+    assert link.gathering(TIMING.idle) == 0.0
+    answer_all(link, b"!GET:DIGITAL*#!GET:ANALOG*#")
+    energise(link, TIMING.idle)
+    link.demand(Demand())
+    assert link.poll(TIMING.idle) == b"!DISABLE:AC*#"
+    assert link.gathering(TIMING.idle) == 0.0
+
+
+def test_a_unit_that_answers_only_some_of_a_round_has_not_answered():
+    link = polled_link()
+    link.poll(TIMING.idle)
+    link.feed(b"DIGITAL:1;0#")
+    assert link.poll(TIMING.idle + TIMING.reply) == b""
+    with pytest.raises(LinkError, match="has not answered GET:ANALOG within 150 ms"):
+        link.poll(TIMING.idle + TIMING.reply + 0.001)
 
 
 def test_the_replies_are_there_shortly_before_the_next_tick():
@@ -188,14 +239,18 @@ def test_the_relay_goes_on_right_after_a_feed():
     assert link.poll(0.0) == b"!ENABLE:AC*#"
 
 
-def energised_link() -> Link:
-    link = polled_link()
+def energise(link: Link, now: float) -> None:
     link.demand(ON)
     sent = b""
     while not sent.endswith(b"ENABLE:AC*#"):
-        frames = link.poll(0.0)
-        link.feed(b"ACK#" * frames.count(b"#"))
+        frames = link.poll(now)
+        answer_all(link, frames)
         sent += frames
+
+
+def energised_link() -> Link:
+    link = polled_link()
+    energise(link, 0.0)
     return link
 
 

@@ -1,9 +1,10 @@
 """The protocol of a serial surveillance unit ("SURVBOX:3"), as a state machine without input and output.
 
 Frames are `!COMMAND*#` to the unit and `TEXT#` from it; each command has one reply, and replies come in
-order. The unit owns the relay of the amplifier's mains and drops it by itself when `RESET:WD` has not come
-for 100 ms: so the heartbeat of the control loop, passed on as `RESET:WD`, is the charge pump. What it has switched
-off by itself it keeps off until `RESET:FAIL`, which passes on that a person has reset and armed.
+order, also those to commands that are written together: 60 bytes at most, which the smallest buffers hold. The
+unit owns the relay of the amplifier's mains and drops it by itself when `RESET:WD` has not come for 100 ms: so the
+heartbeat of the control loop, passed on as `RESET:WD`, is the charge pump. What it has switched off by itself it
+keeps off until `RESET:FAIL`, which passes on that a person has reset and armed.
 
 The command set is that of the surveillance units which MPIMeasurements.jl drives. Two of its commands make a unit look
 on, and are therefore never sent: `DISABLE:WD` and `DISABLE:SURVEILLANCE`.
@@ -13,13 +14,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from nixel.safety.core.frozen import dataclass
-from nixel.safety.core.model import Reading
+from nixel.safety.units.survbox_replies import LinkError, has_failed, readings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from nixel.safety.core.model import Reading
 
 BANNER = "SURVBOX:3"
 # Contacts and currents change at once, the relay does not: it is asked every other time.
@@ -32,7 +33,6 @@ _MARGIN = 2e-3
 _CYCLE = "GET:CYCLETIME"
 CYCLE_EVERY = 1.0
 FED_WITHIN = 0.1  # s; the unit's watchdog
-LONGEST_CYCLE = 0.05  # s; a slower unit notices too late that its watchdog is not fed
 
 _RELAY_ON, _RELAY_OFF = "ENABLE:AC", "DISABLE:AC"
 _WATCH, _SURVEY = "ENABLE:WD", "ENABLE:SURVEILLANCE"
@@ -41,7 +41,6 @@ _FORGIVE = "RESET:FAIL"
 _VERSION = "VERSION"
 # Older units of this family acknowledge with ACQ.
 _ACKNOWLEDGED = ("ACK", "ACQ")
-_FLAGS: Final[Mapping[str, bool]] = {"0": False, "1": True}
 _LONGEST_FRAME = 4096
 _STRAY_FRAMES = 8  # what a predecessor asked for may still be under way when we open the line
 
@@ -49,10 +48,6 @@ _STRAY_FRAMES = 8  # what a predecessor asked for may still be under way when we
 # Safe to write at any time, to any unit, in any state of the link: off, and where something is wrong kept so.
 PARTING = b"!DISABLE:AC*#"
 PARTING_IN_NEED = PARTING + b"!NOTAUS*#"
-
-
-class LinkError(Exception):
-    """The unit does not answer, or not as it must; the text is a sentence without its path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +120,8 @@ class Link:
         self._polled = -math.inf
         self._timed = -math.inf
         self._polling = False
-        self._takes = 0.0  # s for a round of questions, as of late
+        self._takes = 0.0  # s for a round of questions one by one, as of late
+        self._gathers = -math.inf  # until when the replies to a round that was asked at once need not be read
         self._due = self._last_due = -math.inf  # the next round, and the last one before the next tick
         self._ticked = False
         self._forgiving = False  # asked to, since outputs are permitted
@@ -171,6 +167,7 @@ class Link:
         frames = b""
         if self._relay_on and not self._demand.on:
             self._relay_on = False
+            self._gathers = -math.inf
             frames += self._ask(_RELAY_OFF, now)
         self._check_overdue(now)
         if now >= self._feed_due():
@@ -179,12 +176,14 @@ class Link:
             command = self._next(now)
             if command:
                 frames += self._ask(command, now)
+                frames += self._ask_at_once(now)
             elif self._polling:
                 self._polling = False
                 self.rounds += 1
-                took = min(now - self._polled, self.timing.active)
-                # Rises at once and falls slowly, so that one quick round does not make the next ones late.
-                self._takes = max(took, self._takes + (took - self._takes) / 16)
+                if self._demand.permitted:
+                    took = min(now - self._polled, self.timing.active)
+                    # Rises at once and falls slowly, so that one quick round does not make the next ones late.
+                    self._takes = max(took, self._takes + (took - self._takes) / 16)
         return frames
 
     def quiet(self) -> bool:
@@ -196,6 +195,21 @@ class Link:
             Always true before the unit has identified itself.
         """
         return not self.ready or not (self._relay_on or self._asked)
+
+    def gathering(self, now: float) -> float:
+        """Say for how long what is received need not be read, unless something else is demanded meanwhile.
+
+        Parameters
+        ----------
+        now
+            The time [s].
+
+        Returns
+        -------
+        float
+            Seconds, not negative; 0 whenever outputs are permitted.
+        """
+        return 0.0 if self._demand.permitted else max(0.0, self._gathers - now)
 
     def next_time(self, now: float) -> float:
         """Say how long `poll` has nothing to do if nothing is read or demanded meanwhile.
@@ -247,6 +261,18 @@ class Link:
         if command == _FEED:
             self._beats, self._fed = self._demand.beats, now
         return f"!{command}*#".encode("ascii")
+
+    def _ask_at_once(self, now: float) -> bytes:
+        """Ask the rest of a round without waiting for a reply, if nothing may be on: one waking reads them all.
+
+        Not the first rounds, which a start waits for.
+        """
+        frames = b""
+        if not self._demand.permitted and self._polling and self._cycles > len(_POLLS):
+            while self._turn:
+                frames += self._ask(self._turn.popleft(), now)
+            self._gathers = now + self.timing.active
+        return frames
 
     def _feed_due(self) -> float:
         """Say when the unit's watchdog is to be fed: for a heartbeat that has toggled, and never else."""
@@ -350,25 +376,9 @@ class Link:
         self._setup = deque((_VERSION,))
 
     def _read(self, kind: str, text: str, asked: float) -> None:
-        new: dict[str, Reading] = {}
-        if kind == "ANALOG":
-            for channel, field in enumerate(text.split(";")):
-                new[f"analog:{channel}"] = Reading(_number(field), asked)
-        elif kind == "DIGITAL":
-            for channel, field in enumerate(text.split(";")):
-                new[f"digital:{channel}"] = Reading(_FLAGS.get(field), asked)
-        elif kind == "STATUS":
-            status = dict(field.partition("=")[::2] for field in text.split(";"))
-            relay, watchdog = (_FLAGS.get(status.get(name, "")) for name in ("AC", "WD"))
-            new["readback:ac"] = Reading(relay, asked)
-            if relay and not (watchdog and status.get("SV") != "0"):
-                off = "surveillance" if watchdog else "watchdog"
-                msg = f"has its relay on but its {off} off, so nothing would drop the relay if we stopped"
-                raise LinkError(msg)
-            self._check_failure(status.get("FAIL") == "1", asked)
-        else:
-            _check_cycle(text)
-        self.readings = {**self.readings, **new}
+        self.readings = {**self.readings, **readings(kind, text, asked)}
+        if kind == "STATUS":
+            self._check_failure(has_failed(text), asked)
 
     def _check_failure(self, failed: bool, asked: float) -> None:
         """Break the link to a unit that has switched off by itself, unless we are told or know why.
@@ -384,18 +394,3 @@ class Link:
 
     def _nonsense(self, command: str, frame: str) -> LinkError:
         return LinkError(f"answers {frame[:40]!r} to {command}, which makes no sense")
-
-
-def _check_cycle(text: str) -> None:
-    microseconds = _number(text)
-    if microseconds is None or not 0.0 <= microseconds * 1e-6 <= LONGEST_CYCLE:
-        most = f"at most {LONGEST_CYCLE * 1e3:.0f} ms lets it watch us"
-        msg = f"says that a round of its own takes {text[:20]!r} microseconds; {most}"
-        raise LinkError(msg)
-
-
-def _number(field: str) -> float | None:
-    try:
-        return float(field)
-    except ValueError:
-        return None

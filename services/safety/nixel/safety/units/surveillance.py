@@ -8,7 +8,8 @@ import select
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from nixel.safety.units.survbox import PARTING, PARTING_IN_NEED, Demand, Link, LinkError, Timing
+from nixel.safety.units.survbox import PARTING, PARTING_IN_NEED, Demand, Link, Timing
+from nixel.safety.units.survbox_replies import LinkError
 from nixel.safety.units.unit import RETRY, Command, UnitError, View
 from nixel.safety.worker import Worker
 
@@ -165,9 +166,10 @@ class Surveillance:
     def _converse(self, line: int) -> None:
         """Keep the link going until it breaks or the daemon ends."""
         link = Link(self._timing, self._clock())
-        poller = select.poll()
-        poller.register(line, select.POLLIN)
-        poller.register(self._wake, select.POLLIN)
+        demanded, either = select.poll(), select.poll()
+        demanded.register(self._wake, select.POLLIN)
+        either.register(self._wake, select.POLLIN)
+        either.register(line, select.POLLIN)
         while not (self._stopping and link.quiet()):
             now = self._clock()
             link.demand(self._demand)
@@ -177,7 +179,9 @@ class Surveillance:
                 _write(line, frames)
             if self._news is not None and link.rounds != known and self._demand.on:
                 self._news.wake()
-            for descriptor, _ in poller.poll(link.next_time(now) * 1e3):
+            gathering = link.gathering(now)
+            woken = demanded.poll(gathering * 1e3) if gathering > 0.0 else []
+            for descriptor, _ in woken or either.poll(max(0.0, link.next_time(now) - gathering) * 1e3):
                 if descriptor == self._wake:
                     self._drain()
                 else:
