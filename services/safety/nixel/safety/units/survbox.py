@@ -263,7 +263,7 @@ class Link:
         return f"!{command}*#".encode("ascii")
 
     def _ask_at_once(self, now: float) -> bytes:
-        """Ask the rest of a round without waiting for a reply, if nothing may be on: one waking reads them all.
+        """Ask the rest of a round without waiting for a reply, if nothing may be on: one waking reads them all later.
 
         Not the first rounds, which a start waits for.
         """
@@ -271,16 +271,16 @@ class Link:
         if not self._demand.permitted and self._polling and self._cycles > len(_POLLS):
             while self._turn:
                 frames += self._ask(self._turn.popleft(), now)
-            self._gathers = now + self.timing.active
+            self._gathers = now + self.timing.idle / 4
         return frames
 
     def _feed_due(self) -> float:
         """Say when the unit's watchdog is to be fed: for a heartbeat that has toggled, and never else."""
-        waiting = any(command == _FEED for command, _ in self._asked)
-        toggled = self._demand.permitted and self._demand.beats != self._beats
-        if not self.ready or self._setup or waiting or not toggled:
+        demand = self._demand
+        if not demand.permitted or demand.beats == self._beats or not self.ready or self._setup:
             return math.inf
-        return self._fed + self.timing.feed
+        waiting = any(command == _FEED for command, _ in self._asked)
+        return math.inf if waiting else self._fed + self.timing.feed
 
     def _poll_due(self) -> float:
         if self._cycles < len(_POLLS):
