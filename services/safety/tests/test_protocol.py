@@ -118,6 +118,8 @@ def test_a_wrong_parameter_is_named(method, parameters, name):
         ({"reason": None}, "no reason given"),
         ({"reason": 5}, "no reason given"),
         ({"reason": " \n"}, "no reason given"),
+        ({"reason": "\0\ud800"}, "no reason given"),
+        ({"reason": "\0" * 300 + "smoke"}, "smoke"),
         ({"reason": "two\nlines\ud800"}, "two lines"),
         ({"reason": "x" * 5000}, "x" * 200),
         ({"raeson": "smoke", "reason": "smoke"}, "smoke"),

@@ -265,6 +265,6 @@ def _duration(call: Call) -> float:
 
 def _reason(call: Call) -> str:
     value = call.parameters.get("reason")
-    if not isinstance(value, str) or not value.strip():
-        return "no reason given"
-    return "".join(letter if letter.isprintable() else " " for letter in value[:LONGEST_TEXT]).strip()
+    text = value if isinstance(value, str) else ""
+    shown = "".join(letter if letter.isprintable() else " " for letter in text).strip()
+    return shown[:LONGEST_TEXT].rstrip() or "no reason given"
