@@ -39,9 +39,9 @@ def polled_link(now: float = 0.0) -> Link:
     for request, reply in [
         (b"!GET:DIGITAL*#", b"DIGITAL:1;0#"),
         (b"!GET:ANALOG*#", b"ANALOG:25.5;24#"),
+        (b"!GET:STATUS*#", b"STATUS:AC=0;WD=1;SV=1;FAIL=1#"),
         (b"!GET:DIGITAL*#", b"DIGITAL:1;0#"),
         (b"!GET:ANALOG*#", b"ANALOG:25.5;24#"),
-        (b"!GET:STATUS*#", b"STATUS:AC=0;WD=1;SV=1;FAIL=1#"),
         (b"!GET:CYCLETIME*#", b"CYCLETIME:250#"),
     ]:
         assert link.poll(now) == request
@@ -88,7 +88,7 @@ def test_contacts_and_currents_are_asked_every_time_and_the_relay_every_other(pe
             rounds[-1] += frames
             answer_all(link, frames)
     every = b"!GET:DIGITAL*#!GET:ANALOG*#"
-    assert rounds == [every, every + b"!GET:STATUS*#"] * 2
+    assert rounds == [every, b"!GET:STATUS*#" + every] * 2
 
 
 @pytest.mark.parametrize("permitted", [False, True])
@@ -112,7 +112,7 @@ def test_with_nothing_permitted_a_round_is_asked_at_once_and_its_replies_are_lef
         now += TIMING.idle
         frames = link.poll(now)
         largest = max(largest, len(frames))
-        assert frames.startswith(b"!GET:DIGITAL*#!GET:ANALOG*#")
+        assert b"!GET:DIGITAL*#!GET:ANALOG*#" in frames
         assert link.gathering(now) == pytest.approx(gathers)
         assert link.gathering(now + gathers) == 0.0
         answer_all(link, frames)
@@ -340,7 +340,7 @@ def test_a_field_that_makes_no_sense_is_no_reading_of_that_channel_alone():
     assert link.readings["analog:0"].value is None
     assert math.isnan(link.readings["analog:1"].value)
     assert link.readings["analog:2"].value == 3.0
-    for reply in (b"DIGITAL:1#", b"ANALOG:1#", b"STATUS:WD=1;SV=1;FAIL=0#"):
+    for reply in (b"STATUS:WD=1;SV=1;FAIL=0#", b"DIGITAL:1#", b"ANALOG:1#", b"CYCLETIME:250#"):
         link.poll(0.0)
         link.feed(reply)
     assert link.readings["readback:ac"].value is None
@@ -372,17 +372,20 @@ def test_an_acknowledgement_must_be_one():
 
 
 def say_status(link: Link, reply: bytes, now: float = 0.1, beats: Iterator[int] | None = None) -> None:
-    """Go on until the relay is asked, and answer so; with a heartbeat if there are beats."""
+    """Go on until the relay is asked, answer so and finish the round; with a heartbeat if there are beats."""
     while True:
         if beats is not None:
             link.demand(Demand(on=True, permitted=True, beats=next(beats)))
         frames = link.poll(now)
-        before, asked, _ = frames.partition(b"!GET:STATUS*#")
+        before, asked, after = frames.partition(b"!GET:STATUS*#")
         answer_all(link, before)
         if asked:
             break
         now += 0.0 if frames else 0.01
     link.feed(reply)
+    while after:
+        answer_all(link, after)
+        after = link.poll(now)
 
 
 @pytest.mark.parametrize(
@@ -406,6 +409,28 @@ def test_what_the_unit_switched_off_by_itself_is_forgiven_when_outputs_are_permi
     link.demand(Demand())
     link.demand(Demand(permitted=True))
     assert link.poll(0.2) == b"!RESET:FAIL*#", "armed again, forgiven again"
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_relay_that_is_off_is_told_when_what_may_have_opened_it_has_been_asked_after_it(at_once):
+    link = polled_link() if at_once else energised_link()
+    now = TIMING.idle
+    while not (frames := link.poll(now)).startswith(b"!GET:STATUS*#"):
+        answer_all(link, frames)
+        now += 0.0 if frames else TIMING.idle
+    assert (frames == b"!GET:STATUS*#!GET:DIGITAL*#!GET:ANALOG*#") is at_once
+    before = link.readings
+    # The emergency stop is pulled after the contacts were last read, and the relay drops with it.
+    link.feed(b"STATUS:AC=0;WD=1;SV=1;FAIL=1#")
+    assert link.readings is before
+    assert at_once or link.poll(now) == b"!GET:DIGITAL*#"
+    link.feed(b"DIGITAL:0;0#")
+    assert link.readings["digital:0"].value is False
+    assert link.readings["readback:ac"] is before["readback:ac"]
+    assert at_once or link.poll(now) == b"!GET:ANALOG*#"
+    link.feed(b"ANALOG:25.5;24#")
+    assert link.readings["readback:ac"].value is False
+    assert link.readings["readback:ac"].time == now
 
 
 def test_a_unit_that_switches_off_for_a_reason_of_its_own_is_at_fault_unless_the_contacts_say_why():

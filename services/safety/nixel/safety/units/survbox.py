@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from nixel.safety.core.model import Reading
 
 BANNER = "SURVBOX:3"
-# Contacts and currents change at once, the relay does not: it is asked every other time.
+# Contacts and currents change at once, the relay does not: it is asked every other time. It is asked first and told
+# last, for a unit drops it by itself when a contact opens: whoever sees it off has then seen the contact, too.
 _DIGITAL, _ANALOG, _STATUS = "GET:DIGITAL", "GET:ANALOG", "GET:STATUS"
-_POLLS = ((_DIGITAL, _ANALOG), (_DIGITAL, _ANALOG, _STATUS))
+_POLLS = ((_DIGITAL, _ANALOG), (_STATUS, _DIGITAL, _ANALOG))
 # s between the last reply of a round and the tick that is to judge it: two for the rounding of the wait for a line.
 _MARGIN = 2e-3
 
@@ -114,6 +115,9 @@ class Link:
         self._opened = now
         self._strays = 0
         self._relay_on = False
+        self._relay_says: dict[
+            str, Reading
+        ] = {}  # what it says of itself, until the rest of the round has been read
         self._last = ""
         self._beats = 0
         self._fed = -math.inf
@@ -376,9 +380,15 @@ class Link:
         self._setup = deque((_VERSION,))
 
     def _read(self, kind: str, text: str, asked: float) -> None:
-        self.readings = {**self.readings, **readings(kind, text, asked)}
+        new = readings(kind, text, asked)
         if kind == "STATUS":
             self._check_failure(has_failed(text), asked)
+            self._relay_says = new
+        elif self._turn or any(command.startswith("GET:") for command, _ in self._asked):
+            self.readings = {**self.readings, **new}
+        else:
+            self.readings = {**self.readings, **new, **self._relay_says}
+            self._relay_says = {}
 
     def _check_failure(self, failed: bool, asked: float) -> None:
         """Break the link to a unit that has switched off by itself, unless we are told or know why.
