@@ -117,8 +117,9 @@ class Gpio:
         self._waker = Waker()
         self._stopping = False
         self._left: tuple[str, ...] = ()
-        self._active = {line.line: line.active_high for line in chip.inputs}
+        self._inputs = [(sink(line.line), line.line, line.active_high) for line in chip.inputs]
         self._outputs = {sink(line.line): line for line in chip.outputs}
+        self._readbacks = [(f"readback:{name}", sink(line.readback)) for name, line in self._outputs.items()]
         self._thread = Worker(self._run, "gpio")
 
     def start(self) -> None:
@@ -234,13 +235,13 @@ class Gpio:
 
     def _sample(self, lines: Lines, now: float) -> None:
         levels = lines.read()
-        active: dict[int, Reading] = {}
-        for line, high in self._active.items():
+        on, off, none = Reading(True, now), Reading(False, now), Reading(None, now)
+        readings: dict[str, Reading] = {}
+        for name, line, active in self._inputs:
             level = levels.get(line)
-            active[line] = Reading(None if level is None else level is high, now)
-        readings = {sink(line): reading for line, reading in active.items()}
-        for name, output in self._outputs.items():
-            readings[f"readback:{name}"] = active[output.readback]
+            readings[name] = none if level is None else on if level is active else off
+        for name, source in self._readbacks:
+            readings[name] = readings[source]
         self.view = View(readings)
 
     def _part(self, lines: Lines) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ class PanelLines:
 
     def __init__(self, chip: GpioChip) -> None:
         self._received = b""
+        self._answer, self._levels = "", dict[int, bool | None]()  # the last, which most are again
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._socket.settimeout(_PATIENCE)
         try:
@@ -76,11 +77,14 @@ class PanelLines:
             If the panel does not answer, or not as it must.
         """
         answer = self._ask("GET")
+        if answer == self._answer:
+            return self._levels
         words = answer.split()
         pairs = [field.partition("=")[::2] for field in words[1:]]
         if words[:1] != ["LEVELS"] or not all(line.isascii() and line.isdigit() for line, _ in pairs):
             raise _nonsense("GET", answer)
-        return {int(line): _LEVELS.get(level) for line, level in pairs}
+        self._answer, self._levels = answer, {int(line): _LEVELS.get(level) for line, level in pairs}
+        return self._levels
 
     def write(self, line: int, level: bool) -> None:
         """Drive an output line.
