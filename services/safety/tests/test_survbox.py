@@ -66,7 +66,7 @@ def test_polls_at_the_idle_pace_and_faster_while_permitted():
     link = polled_link()
     assert link.poll(0.039) == b""
     assert link.next_time(0.039) == pytest.approx(0.001)
-    assert link.poll(0.04) == b"!GET:DIGITAL*#!GET:ANALOG*#"
+    assert link.poll(0.04) == b"!GET:STATUS*#!GET:DIGITAL*#!GET:ANALOG*#"
     link = polled_link()
     link.demand(Demand(permitted=True))
     assert link.poll(0.0) == b"!RESET:FAIL*#"
@@ -75,7 +75,7 @@ def test_polls_at_the_idle_pace_and_faster_while_permitted():
 
 
 @pytest.mark.parametrize("permitted", [False, True])
-def test_contacts_and_currents_are_asked_every_time_and_the_relay_every_other(permitted):
+def test_where_time_is_short_the_relay_is_asked_every_other_time_and_else_with_all_the_others(permitted):
     link = polled_link()
     link.demand(Demand(permitted=permitted))
     assert (link.poll(0.0) == b"!RESET:FAIL*#") is permitted
@@ -88,7 +88,21 @@ def test_contacts_and_currents_are_asked_every_time_and_the_relay_every_other(pe
             rounds[-1] += frames
             answer_all(link, frames)
     every = b"!GET:DIGITAL*#!GET:ANALOG*#"
-    assert rounds == [every, b"!GET:STATUS*#" + every] * 2
+    assert rounds == [every if permitted else b"!GET:STATUS*#" + every, b"!GET:STATUS*#" + every] * 2
+
+
+def test_while_it_is_idle_no_reading_grows_much_older_than_its_pace():
+    link = polled_link()
+    waiting, oldest = b"", 0.0
+    for step in range(1, 2000):
+        now = step * 0.0005
+        if not link.gathering(now):
+            answer_all(link, waiting)
+            waiting = b""
+        waiting += link.poll(now)
+        known = [link.readings[source] for source in ("digital:0", "analog:0", "readback:ac")]
+        oldest = max(oldest, *(now - reading.time for reading in known))
+    assert TIMING.idle <= oldest <= 1.25 * TIMING.idle + 0.001
 
 
 @pytest.mark.parametrize("permitted", [False, True])
@@ -138,7 +152,7 @@ def test_nothing_gathers_once_something_is_permitted_or_switched_off():
     assert link.gathering(TIMING.idle) > 0.0
     link.demand(Demand(permitted=True))
     assert link.gathering(TIMING.idle) == 0.0
-    answer_all(link, b"!GET:DIGITAL*#!GET:ANALOG*#")
+    answer_all(link, b"!GET:STATUS*#!GET:DIGITAL*#!GET:ANALOG*#")
     energise(link, TIMING.idle)
     link.demand(Demand())
     assert link.poll(TIMING.idle) == b"!DISABLE:AC*#"
@@ -148,7 +162,7 @@ def test_nothing_gathers_once_something_is_permitted_or_switched_off():
 def test_a_unit_that_answers_only_some_of_a_round_has_not_answered():
     link = polled_link()
     link.poll(TIMING.idle)
-    link.feed(b"DIGITAL:1;0#")
+    link.feed(b"STATUS:AC=0;WD=1;SV=1;FAIL=0#DIGITAL:1;0#")
     assert link.poll(TIMING.idle + TIMING.reply) == b""
     with pytest.raises(LinkError, match="has not answered GET:ANALOG within 150 ms"):
         link.poll(TIMING.idle + TIMING.reply + 0.001)

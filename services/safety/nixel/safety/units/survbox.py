@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from nixel.safety.core.model import Reading
 
 BANNER = "SURVBOX:3"
-# Contacts and currents change at once, the relay does not: it is asked every other time. It is asked first and told
-# last, for a unit drops it by itself when a contact opens: whoever sees it off has then seen the contact, too.
-_DIGITAL, _ANALOG, _STATUS = "GET:DIGITAL", "GET:ANALOG", "GET:STATUS"
-_POLLS = ((_DIGITAL, _ANALOG), (_STATUS, _DIGITAL, _ANALOG))
+# Contacts and currents change at once, the relay does not: where time is short it is asked every other time. It is
+# asked first and told last, for a unit drops it by itself when a contact opens: whoever sees it off has then seen the
+# contact, too.
+_ROUND = ("GET:DIGITAL", "GET:ANALOG")
+_WITH_RELAY = ("GET:STATUS", *_ROUND)
+_FIRST = 2  # rounds, which a start waits for: at once and one by one
 # s between the last reply of a round and the tick that is to judge it: two for the rounding of the wait for a line.
 _MARGIN = 2e-3
 
@@ -272,7 +274,7 @@ class Link:
         Not the first rounds, which a start waits for.
         """
         frames = b""
-        if not self._demand.permitted and self._polling and self._cycles > len(_POLLS):
+        if not self._demand.permitted and self._polling and self._cycles > _FIRST:
             while self._turn:
                 frames += self._ask(self._turn.popleft(), now)
             self._gathers = now + self.timing.idle / 4
@@ -287,7 +289,7 @@ class Link:
         return math.inf if waiting else self._fed + self.timing.feed
 
     def _poll_due(self) -> float:
-        if self._cycles < len(_POLLS):
+        if self._cycles < _FIRST:
             return -math.inf
         return self._due if self._demand.permitted else self._polled + self.timing.idle
 
@@ -331,8 +333,9 @@ class Link:
             self._relay_on = True
             return _RELAY_ON
         if not self._turn and now >= self._poll_due():
-            self._turn.extend(_POLLS[self._cycles % len(_POLLS)])
-            if _STATUS in self._turn and not self._demand.permitted and now - self._timed >= CYCLE_EVERY:
+            unhurried = self._cycles >= _FIRST and not self._demand.permitted
+            self._turn.extend(_WITH_RELAY if unhurried or self._cycles % 2 else _ROUND)
+            if self._cycles and not self._demand.permitted and now - self._timed >= CYCLE_EVERY:
                 self._turn.append(_CYCLE)
                 self._timed = now
             self._cycles += 1
