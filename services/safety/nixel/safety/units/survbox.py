@@ -17,7 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from nixel.safety.core.frozen import dataclass
-from nixel.safety.units.survbox_replies import LinkError, has_failed, readings
+from nixel.safety.units.survbox_replies import LinkError, readings, relay
 
 if TYPE_CHECKING:
     from nixel.safety.core.model import Reading
@@ -117,9 +117,8 @@ class Link:
         self._opened = now
         self._strays = 0
         self._relay_on = False
-        self._relay_says: dict[
-            str, Reading
-        ] = {}  # what it says of itself, until the rest of the round has been read
+        # What the relay says of itself, until the rest of the round has been read.
+        self._relay_says: dict[str, Reading] = {}
         self._last = ""
         self._beats = 0
         self._fed = -math.inf
@@ -144,7 +143,9 @@ class Link:
         """
         self._ticked = self._ticked or demand.beats != self._demand.beats
         self._demand = demand
-        if not demand.permitted:
+        if demand.permitted:
+            self._gathers = -math.inf
+        else:
             self._forgiving = self._forgiven = False
             self._failures = 0
 
@@ -173,7 +174,6 @@ class Link:
         frames = b""
         if self._relay_on and not self._demand.on:
             self._relay_on = False
-            self._gathers = -math.inf
             frames += self._ask(_RELAY_OFF, now)
         self._check_overdue(now)
         if now >= self._feed_due():
@@ -215,7 +215,7 @@ class Link:
         float
             Seconds, not negative; 0 whenever outputs are permitted.
         """
-        return 0.0 if self._demand.permitted else max(0.0, self._gathers - now)
+        return max(0.0, self._gathers - now)
 
     def next_time(self, now: float) -> float:
         """Say how long `poll` has nothing to do if nothing is read or demanded meanwhile.
@@ -383,11 +383,12 @@ class Link:
         self._setup = deque((_VERSION,))
 
     def _read(self, kind: str, text: str, asked: float) -> None:
-        new = readings(kind, text, asked)
         if kind == "STATUS":
-            self._check_failure(has_failed(text), asked)
-            self._relay_says = new
-        elif self._turn or any(command.startswith("GET:") for command, _ in self._asked):
+            self._relay_says, failed = relay(text, asked)
+            self._check_failure(failed, asked)
+            return
+        new = readings(kind, text, asked)
+        if self._turn or any(command.startswith("GET:") for command, _ in self._asked):
             self.readings = {**self.readings, **new}
         else:
             self.readings = {**self.readings, **new, **self._relay_says}

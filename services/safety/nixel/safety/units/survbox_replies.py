@@ -1,4 +1,4 @@
-"""What the replies of a surveillance unit say: readings of its channels, of its relay, and what it says of itself."""
+"""What the replies of a surveillance unit say: readings of its channels and its relay, and whether it watches us."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def readings(kind: str, text: str, asked: float) -> dict[str, Reading]:
     Parameters
     ----------
     kind, text
-        The reply, before and after its colon.
+        The reply, before and after its colon; not that to ``GET:STATUS``.
     asked
         When that was asked for [s].
 
@@ -35,42 +35,45 @@ def readings(kind: str, text: str, asked: float) -> dict[str, Reading]:
     Raises
     ------
     LinkError
-        If the unit says of itself that it would not watch us.
+        If the unit is too slow to watch us.
     """
     if kind == "ANALOG":
         return {f"analog:{n}": Reading(_number(field), asked) for n, field in enumerate(text.split(";"))}
     if kind == "DIGITAL":
         return {f"digital:{n}": Reading(_FLAGS.get(field), asked) for n, field in enumerate(text.split(";"))}
-    if kind == "STATUS":
-        status = _status(text)
-        relay, watchdog = (_FLAGS.get(status.get(name, "")) for name in ("AC", "WD"))
-        if relay and not (watchdog and status.get("SV") != "0"):
-            off = "surveillance" if watchdog else "watchdog"
-            msg = f"has its relay on but its {off} off, so nothing would drop the relay if we stopped"
-            raise LinkError(msg)
-        return {"readback:ac": Reading(relay, asked)}
     _check_cycle(text)
     return {}
 
 
-def has_failed(text: str) -> bool:
-    """Say whether a unit has switched off by itself.
+def relay(text: str, asked: float) -> tuple[dict[str, Reading], bool]:
+    """Take what the unit says of its relay.
 
     Parameters
     ----------
     text
         Of a reply to ``GET:STATUS``, after its colon.
+    asked
+        When that was asked for [s].
 
     Returns
     -------
-    bool
-        As it says.
+    readings : dict
+        Whether it is on; `None` if that makes no sense.
+    failed : bool
+        Whether the unit has switched off by itself.
+
+    Raises
+    ------
+    LinkError
+        If nothing would drop the relay.
     """
-    return _status(text).get("FAIL") == "1"
-
-
-def _status(text: str) -> dict[str, str]:
-    return dict(field.partition("=")[::2] for field in text.split(";"))
+    status = dict(field.partition("=")[::2] for field in text.split(";"))
+    on, watchdog = (_FLAGS.get(status.get(name, "")) for name in ("AC", "WD"))
+    if on and not (watchdog and status.get("SV") != "0"):
+        off = "surveillance" if watchdog else "watchdog"
+        msg = f"has its relay on but its {off} off, so nothing would drop the relay if we stopped"
+        raise LinkError(msg)
+    return {"readback:ac": Reading(on, asked)}, status.get("FAIL") == "1"
 
 
 def _check_cycle(text: str) -> None:

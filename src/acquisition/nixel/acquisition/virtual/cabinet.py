@@ -129,9 +129,8 @@ class Cabinet:
         """
         try:
             self._tell("SETTLE")
-        except (
-            OSError
-        ):  # the unit has gone and its gate with it, which is the last thing that the listener tells
+        except OSError:
+            # The unit has gone and its gate with it, which is the last thing that the listener tells.
             self._thread.join(_PATIENCE)
 
     def transmit(self, power: float, currents: Sequence[float]) -> None:
