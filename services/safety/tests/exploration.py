@@ -234,8 +234,9 @@ def _explore(config, letters, horizon, causes, step, start, until, most, forget)
                 _note(explored, found, letter, state)
             new = result[0]
             if new.rest is not None and new.rest is not state.rest:
-                for problem in _rests_wrongly(config, inputs, new, then, horizon, step):
-                    _note(explored, [("rest", problem)], letter, state)
+                for pauses in _PAUSES:
+                    for problem in _rests_wrongly(config, inputs, new, then, horizon, step, pauses):
+                        _note(explored, [("rest", problem)], letter, state)
             key = key_of(config, new, after, then, horizon, causes)
             if key not in known:
                 known.add(key)
@@ -245,15 +246,26 @@ def _explore(config, letters, horizon, causes, step, start, until, most, forget)
     return explored
 
 
-def _rests_wrongly(config, inputs, state, now, horizon, step):
-    """Whether the ticks that are not evaluated, because they see the very same readings, differ from those that are.
+# Of what part of the horizon the ticks at rest are apart, and whether its contacts are read anew before each.
+_PAUSES = (
+    ((4, False), (4, False), (2, False), (2, False), (1, False)),
+    ((32, True), (4, False), (4, True), (32, True), (2, False), (2, True)),
+)
 
-    As they do not, `rest` decides nothing and has no place in the key.
+
+def _rests_wrongly(config, inputs, state, now, horizon, step, pauses):
+    """Whether the ticks that are not evaluated, because they see the same readings, differ from those that are.
+
+    The very same, or of contacts that were read anew. As they do not, `rest` decides nothing and has no place in the
+    key.
     """
     short, full = state, state
-    for later in (horizon / 4, horizon / 4, horizon / 2, horizon / 2, 1.0):
+    held = replace(inputs, requests=(), faults=None)
+    for part, anew in pauses:
+        later = horizon / part
         now += later
-        held = replace(inputs, requests=(), faults=None)
+        if anew:
+            held = replace(held, readings={name: _again(each, now) for name, each in held.readings.items()})
         short, said, told = step(config, short, held, now)
         full, expected, events = step(config, replace(full, rest=None), held, now)
         same = [
@@ -262,7 +274,12 @@ def _rests_wrongly(config, inputs, state, now, horizon, step):
         ]
         commands = [(each.on, each.permitted, each.beat, each.replies) for each in (said, expected)]
         if short != full or same[0] != same[1] or commands[0] != commands[1] or told != events:
-            yield f"{later:g} s later, with the same readings: {said} in {short}, expected {expected} in {full}"
+            yield f"{later:g} s later, with {held.readings}: {said} in {short}, expected {expected} in {full}"
+
+
+def _again(reading, now):
+    """A contact as it is read now, if it says what it said; a number as it was."""
+    return replace(reading, time=now) if isinstance(reading.value, bool) else reading
 
 
 def _note(explored, found, letter, state):

@@ -213,7 +213,8 @@ class Station:
                 withheld = proof.withheld and not self.stuck
                 self.relays[output.sink] = output.name in outputs.on and not withheld
             self.ticks += 1
-            snapshot = Snapshot(self.state, outputs.verdicts, self.now, self.ticks, 0, self.prover.proofs)
+            found = self.state, outputs.verdicts, self.now, self.ticks
+            snapshot = Snapshot(*found, 0, self.prover.proofs, readings)
             events += proof.events
             self.server.publish(snapshot, outputs.replies + proof.replies, changed=bool(events))
             self.events += events

@@ -349,3 +349,9 @@ def test_a_tick_that_is_repeated_although_its_readings_have_aged_is_found(monkey
     monkeypatch.setattr(rest, "repeat", blindly)
     explored = explore(ONE, letters_of(ONE), HORIZON, causes="first", until=("rest",), most=20_000)
     assert "rest" in explored.broken
+
+
+def test_a_contact_that_is_not_judged_although_it_says_something_else_is_found(monkeypatch):
+    monkeypatch.setattr(rest, "_the_same", lambda before, readings, now: readings.keys() == before.keys())
+    explored = explore(ONE, letters_of(ONE), HORIZON, causes="first", until=(9,), most=20_000)
+    assert 9 in explored.broken

@@ -71,10 +71,7 @@ def test_a_limit_says_what_it_found_and_what_it_allows():
     coil = Limit("coil", "analog:0", "degC", 60.0, 0.2, warn=50.0, hysteresis=5.0)
     verdict, memory = seen(coil, 70.5)
     assert verdict.message == "coil is 70.5 degC, at or above its limit of 60 degC"
-    assert (verdict.name, verdict.kind, verdict.value, verdict.unit, verdict.age) == (
-        *("coil", "limit", 70.5, "degC"),
-        0.0,
-    )
+    assert (verdict.name, verdict.kind, verdict.value, verdict.unit) == ("coil", "limit", 70.5, "degC")
     assert not verdict.gap
     assert seen(coil, 60.0)[0].message == "coil is 60 degC, at or above its limit of 60 degC"
     assert seen(coil, 58.0, memory)[0].message == (

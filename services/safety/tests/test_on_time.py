@@ -41,7 +41,7 @@ def test_the_on_time_is_shown():
     bench.ticks(16)
     verdict = bench.verdict("laser on-time")
     assert (verdict.kind, verdict.healthy, verdict.value, verdict.unit) == ("on-time", True, 0.25, "s")
-    assert (verdict.message, verdict.gap, verdict.age) == ("", False, None)
+    assert (verdict.message, verdict.gap) == ("", False)
 
 
 def test_an_output_without_a_longest_time_stays_on_and_has_no_such_verdict():

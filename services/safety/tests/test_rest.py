@@ -92,11 +92,10 @@ def bare(state):
 
 
 def compared(outputs):
-    """What is told without the ages, and the ages; a value that is no number equals itself here."""
-    ages = [None if v.age is None else v.age + outputs.since for v in outputs.verdicts]
+    """What is told; a value that is no number equals itself here."""
     values = ["nan" if v.value != v.value else v.value for v in outputs.verdicts]
-    told = [replace(v, age=None, value=None) for v in outputs.verdicts]
-    return replace(outputs, verdicts=(*zip(told, values, strict=True),), since=0.0), ages
+    told = [replace(v, value=None) for v in outputs.verdicts]
+    return replace(outputs, verdicts=(*zip(told, values, strict=True),))
 
 
 def check(state, inputs, now):
@@ -104,11 +103,12 @@ def check(state, inputs, now):
     new, outputs, events = step(CONFIG, state, inputs, now)
     whole = step(CONFIG, bare(state), inputs, now)
     assert (new, events) == (whole[0], whole[2])
-    told, ages = compared(outputs)
-    expected, whole_ages = compared(whole[1])
-    assert told == expected
-    assert ages == pytest.approx(whole_ages, abs=1e-9)
-    assert whole[1].since == 0.0
+    assert compared(outputs) == compared(whole[1])
+    # What is kept is what would be kept, so that the ticks after this one find the same, too.
+    assert (new.rest is None) == (whole[0].rest is None)
+    if new.rest is not None:
+        assert (new.rest.until, new.rest.overdue) == (whole[0].rest.until, whole[0].rest.overdue)
+        assert new.rest.readings is inputs.readings
     return new, outputs
 
 
@@ -127,9 +127,10 @@ CHANGES = [
     *[(f"digital:{n}", value) for n in range(4) for value in (True, False, None)],
     *[("readback:ac", value) for value in (True, False)],
 ]
+CONTACTS = [("contacts", late) for late in (0.0, 0.0, 0.0, 0.5, 9.0, -0.5, -25.0)]  # periods ago
 STEP = st.tuples(
     st.sampled_from([0.0, 0.5, 1.0, 1.0, 1.0, 3.0, 12.0, 25.0, -2.0]),  # periods since the last tick
-    st.sampled_from([None, None, None, "copy", "all", "all", *CHANGES]),  # what is read anew
+    st.sampled_from([None, None, None, "copy", "all", "all", *CONTACTS, *CHANGES]),  # what is read anew
     st.sampled_from([None] * 8 + REQUESTS),
     st.sampled_from([None] * 12 + [{"server": "it is gone"}]),
 )
@@ -154,6 +155,12 @@ def test_a_tick_at_rest_finds_what_the_whole_evaluation_finds(steps):
             readings = {source: Reading(value, now) for source, value in values.items()}
         elif change == "copy":
             readings = dict(readings)
+        elif change in CONTACTS:
+            taken = now - change[1] * PERIOD
+            anew = {
+                source: replace(r, time=taken) for source, r in readings.items() if r.value in (True, False)
+            }
+            readings = {**readings, **anew}
         elif change is not None:
             readings = {**readings, change[0]: Reading(change[1], now)}
         state, _ = check(state, Inputs(readings, (request,) if request else (), faults), now)
@@ -193,7 +200,7 @@ def test_the_same_readings_are_not_judged_again_and_their_ages_go_on(mode, judge
         state, outputs, events = step(CONFIG, state, Inputs(readings), now + number * PERIOD)
         beats.append(state.beat)
         assert (events, outputs.permitted, outputs.beat) == ((), mode is Mode.ARMED, state.beat)
-        snapshot = Snapshot(state, outputs.verdicts, now + number * PERIOD, 1, 0, since=outputs.since)
+        snapshot = Snapshot(state, outputs.verdicts, now + number * PERIOD, 1, 0, readings=readings)
         told = describe(CONFIG, True, snapshot, 0.0)["interlocks"]
         assert {each["age_s"] for each in told if each["age_s"] is not None} == {
             round((number + 1) * PERIOD, 4)
@@ -204,23 +211,98 @@ def test_the_same_readings_are_not_judged_again_and_their_ages_go_on(mode, judge
     assert all((a != b) is (mode is Mode.ARMED) for a, b in itertools.pairwise(beats))
 
 
+def changed(source, value, later=0.0):
+    """Something else that is read of a source, so much later than what was read of it."""
+    return lambda readings: Inputs({**readings, source: Reading(value, readings[source].time + later)})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        changed("digital:0", False),
+        changed("digital:0", 1),
+        changed("digital:0", None),
+        changed("digital:2", 0.0),
+        changed("digital:3", False),  # a heartbeat
+        changed("readback:ac", True),
+        changed("analog:1", 4.0),  # the very same, but a number
+        changed("digital:0", True, 2 * PERIOD + 1e-7),  # in the future
+        lambda readings: Inputs({s: r for s, r in readings.items() if s != "readback:ac"}),
+        lambda readings: Inputs({**readings, "digital:9": Reading(True, readings["digital:0"].time)}),
+        lambda readings: Inputs(
+            {("digital:9" if s == "digital:0" else s): r for s, r in readings.items()},
+        ),
+        lambda readings: Inputs(readings, (Stop(1, 0, "enough", "somebody"),)),
+        lambda readings: Inputs(readings, (), {"server": "gone"}),
+    ],
+)
+def test_anything_else_is_judged(given, judged):
+    state, readings, now = at_rest()
+    assert readings["analog:1"].value == 4.0
+    assert readings["digital:3"].value is True
+    judged.clear()
+    step(CONFIG, state, given(readings), now + PERIOD)
+    assert len(judged) == len(CONFIG.interlocks)
+
+
 @pytest.mark.parametrize(
     "given",
     [
         lambda readings: Inputs(dict(readings)),
-        lambda readings: Inputs({**readings, "digital:0": Reading(False, readings["digital:0"].time)}),
-        lambda readings: Inputs({**readings, "digital:0": Reading(True, readings["digital:0"].time)}),
-        lambda readings: Inputs({s: r for s, r in readings.items() if s != "readback:ac"}),
-        lambda readings: Inputs(readings, (Stop(1, 0, "enough", "somebody"),)),
-        lambda readings: Inputs(readings, (), {"server": "gone"}),
+        changed("digital:2", False, PERIOD),
+        changed("digital:3", True, PERIOD),
+        changed("readback:ac", False, -PERIOD),
     ],
-    ids=["a copy", "another value", "a new reading", "one that is missing", "a request", "a fault"],
 )
-def test_anything_else_is_judged(given, judged):
+@pytest.mark.parametrize("mode", [Mode.FAULT, Mode.ARMED])
+def test_contacts_that_say_the_same_again_are_not_judged(given, mode, judged):
+    state, readings, now = at_rest(mode)
+    readings = {**readings, "digital:3": Reading(True, readings["digital:3"].time)}
+    state, _ = check(replace(state, rest=None), Inputs(readings), now)
+    judged.clear()
+    later, _, _ = step(CONFIG, state, given(readings), now + PERIOD)
+    assert judged == []
+    assert later.rest.readings == given(readings).readings
+    assert later.rest.verdicts is state.rest.verdicts
+    check(state, given(readings), now + PERIOD)
+
+
+@pytest.mark.parametrize(("ahead", "judges"), [(0.0, False), (1e-9, True)])
+def test_a_contact_may_be_read_in_the_moment_of_the_tick_and_not_after_it(ahead, judges, judged):
     state, readings, now = at_rest()
     judged.clear()
-    step(CONFIG, state, given(readings), now + PERIOD)
-    assert len(judged) == len(CONFIG.interlocks)
+    step(CONFIG, state, Inputs({**readings, "digital:0": Reading(True, now + PERIOD + ahead)}), now + PERIOD)
+    assert bool(judged) is judges
+
+
+def test_a_contact_is_fresh_for_as_long_as_it_says_the_same_anew_and_no_longer(judged):
+    """And what is asked anew ends the rest by its own time, not by that of the reading before."""
+    door = Boolean("door", "digital:0", True, 0.2)
+    made = replace(
+        CONFIG,
+        interlocks=(door,),
+        outputs=(replace(CONFIG.outputs[0], gated_by=("door",), readback_within=0.5),),
+    )
+    values = {"digital:0": True, "readback:ac": False}
+    state = start(100.0)
+    for now in (100.0, 100.1, 100.2, 100.3):
+        readings = {source: Reading(value, now) for source, value in values.items()}
+        state, _, _ = step(made, state, Inputs(readings, (Reset(1, 0),) if now == 100.1 else ()), now)
+    assert state.mode is Mode.SAFE
+    judged.clear()
+    taken = now
+    for _ in range(20):
+        taken += 0.15
+        readings = {source: Reading(value, taken) for source, value in values.items()}
+        for late in (0.01, 0.14):
+            state, outputs, _ = step(made, state, Inputs(readings), taken + late)
+            assert outputs.verdicts[0].healthy
+    assert judged == []
+    state, _, _ = step(made, state, Inputs(readings), taken + 0.1999)
+    assert (judged, state.mode) == ([], Mode.SAFE)
+    state, _, _ = step(made, state, Inputs(readings), taken + 0.2001)
+    assert "200 ms old" in state.causes[0].text
+    assert state.mode is Mode.FAULT
 
 
 def test_another_configuration_and_a_clock_that_goes_back_are_judged(judged):
@@ -271,8 +353,6 @@ def test_readings_that_nobody_has_changed_are_looked_through_only_shortly_before
 
     state, readings, now = at_rest()
     readings = Watched(readings)
-    state, _, _ = step(CONFIG, state, Inputs(readings), now + 0.001)
-    assert looked  # for it is another mapping
     # The readings are of the tick before; the rate's may be oldest by 80 ms.
     state, _ = check(replace(state, rest=None), Inputs(readings), now + 0.002)
     taken = readings["analog:0"].time
@@ -404,7 +484,7 @@ def test_what_waits_for_something_is_looked_at_again(waiting):
     outputs = Outputs(frozenset(), False, False, (Verdict("door", "boolean", True, ""),), ())
     for more, kept in (({}, True), (waiting, False)):
         memory = {"door": Memory(healthy=True, **more)}
-        found = rest.keep(made, State(Mode.SAFE), memory, 100.0, Inputs(readings), outputs)
+        found = rest.keep(made, State(Mode.SAFE), memory, Inputs(readings), outputs)
         assert (found is not None) == kept
 
 
@@ -430,5 +510,5 @@ def test_nothing_is_repeated_while_something_is_asked_held_bypassed_on_wanted_or
         requests, on = more.get("requests", ()), more.get("on", frozenset())
         of_state = {key: value for key, value in more.items() if key not in ("requests", "on")}
         outputs, state = Outputs(on, False, False, fine, ()), State(Mode.SAFE, **of_state)
-        found = rest.keep(made, state, memory, 100.0, Inputs(readings, requests), outputs)
+        found = rest.keep(made, state, memory, Inputs(readings, requests), outputs)
         assert (found is not None) == kept

@@ -89,25 +89,25 @@ def test_devices_that_do_not_work_are_told_by_name_in_order():
 # --- readbacks ---
 
 
-def test_a_readback_is_told_with_its_age_and_what_it_says():
+def test_a_readback_is_told_with_what_it_says():
     verdict = judge_readback(AMPLIFIER, Reading(True, NOW - 0.125), True, NOW - 9.0, NOW)
     assert (verdict.name, verdict.kind, verdict.healthy) == ("amplifier readback", "readback", True)
-    assert (verdict.message, verdict.value, verdict.age, verdict.gap) == ("", True, 0.125, False)
+    assert (verdict.message, verdict.value, verdict.gap) == ("", True, False)
     wrong = judge_readback(AMPLIFIER, Reading(True, NOW - 0.125), False, NOW - 9.0, NOW)
     assert wrong.message == "amplifier reports that it is on although it is commanded off"
-    assert (wrong.healthy, wrong.value, wrong.age, wrong.kind) == (False, True, 0.125, "readback")
+    assert (wrong.healthy, wrong.value, wrong.kind) == (False, True, "readback")
 
 
 def test_a_readback_that_is_missing_or_too_old_is_a_gap():
     none = judge_readback(AMPLIFIER, None, True, NOW, NOW)
     assert none.message == "amplifier readback: no reading from readback:ac yet"
-    assert (none.healthy, none.gap, none.age, none.kind, none.value) == (False, True, None, "readback", None)
+    assert (none.healthy, none.gap, none.kind, none.value) == (False, True, "readback", None)
     assert none.early is True
     old = judge_readback(AMPLIFIER, Reading(True, NOW - 0.5), True, NOW - 9.0, NOW)
     assert old.message == (
         "amplifier readback: the last reading from readback:ac is 500 ms old, at most 250 ms is allowed"
     )
-    assert (old.healthy, old.gap, old.age, old.name) == (False, True, 0.5, "amplifier readback")
+    assert (old.healthy, old.gap, old.name) == (False, True, "amplifier readback")
     assert old.early is False
     assert all(type(verdict.healthy) is bool and verdict.gap is True for verdict in (none, old))
     for age in (-0.25, 0.25):

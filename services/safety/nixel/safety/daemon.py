@@ -116,8 +116,9 @@ class Loop:
         while not self.ending:
             self._wait(deadline)
             now = self._clock()
-            late = int((now - deadline) / period)
-            if late > 0:
+            behind = now - deadline
+            if behind >= period:
+                late = int(behind / period)
                 self._punctuality.miss(late, now)
                 deadline += late * period
             if not self._again(now):
@@ -195,7 +196,7 @@ class Loop:
         rest = None if outputs.permitted else self.state.rest
         self._readings, self._at, self._until = readings, now, rest.until if rest else -math.inf
         missed, proofs = self._punctuality.missed, self._prover.proofs
-        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, missed, proofs, outputs.since)
+        snapshot = Snapshot(self.state, outputs.verdicts, now, self.ticks, missed, proofs, readings)
         events += proof.events
         self._server.publish(snapshot, outputs.replies + proof.replies, changed=bool(events))
         if proof.events:

@@ -106,7 +106,6 @@ def judge(
     taken: list[Reading] = []
     gaps: list[str] = []
     senseless: tuple[str, float | bool | None] | None = None
-    age: float | None = None
     for source in interlock.sources:
         reading = readings.get(source)
         if reading is None:
@@ -114,7 +113,6 @@ def judge(
             continue
         taken.append(reading)
         value, old = reading.value, now - reading.time
-        age = old if age is None else max(age, old)
         # A reading from the future would stay fresh for ever; a small lead is the I/O thread ahead of the tick.
         if not -longest <= old <= longest:
             gaps.append(_stale(source, old, longest))
@@ -127,20 +125,16 @@ def judge(
     if gaps:
         early = len(taken) < len(interlock.sources)
         text = f"{name}: {'; '.join(gaps)}"
-        told = Verdict(
-            name, kind.word, False, text, unit=unit, age=None if early else age, gap=True, early=early
-        )
-        return told, _forget(before)
+        return Verdict(name, kind.word, False, text, unit=unit, gap=True, early=early), _forget(before)
     if senseless is not None:
         source, value = senseless
         no_state = f"{name}: {source} gives no state, expected 0 or 1"
         text = kinds.no_number(name, source) if kind.numbers else no_state
-        return Verdict(name, kind.word, False, text, value=value, unit=unit, age=age), _forget(before)
+        return Verdict(name, kind.word, False, text, value=value, unit=unit), _forget(before)
     finding = kind.look(interlock, before, taken, now)
     healthy, warning, message, memory = _settle(interlock, before, finding, now)
-    return Verdict(
-        name, kind.word, healthy, message, warning, finding.value, unit, age, False, finding.early
-    ), memory
+    told = Verdict(name, kind.word, healthy, message, warning, finding.value, unit, False, finding.early)
+    return told, memory
 
 
 def _forget(before: Memory) -> Memory:
@@ -212,18 +206,17 @@ def judge_readback(
         Named "<output> readback".
     """
     name = f"{output.name} readback"
-    age = None if reading is None else now - reading.time
     gap = _gap(f"readback:{output.sink}", reading, output.readback_within, now)
     if reading is None or gap:
         text, early = f"{name}: {gap}", reading is None
-        return Verdict(name, READBACK_KIND, healthy=False, message=text, age=age, gap=True, early=early)
+        return Verdict(name, READBACK_KIND, healthy=False, message=text, gap=True, early=early)
     value, message = reading.value, ""
     if not _is_bool(value):
         message = f"{name}: the reply makes no sense"
     elif value != commanded and now - switched > output.readback_within:
         said, told = ("on", "off") if value else ("off", "on")
         message = f"{output.name} reports that it is {said} although it is commanded {told}"
-    return Verdict(name, READBACK_KIND, healthy=not message, message=message, value=value, age=age)
+    return Verdict(name, READBACK_KIND, healthy=not message, message=message, value=value)
 
 
 def judge_on_time(output: Output, longest: float, commanded: bool, used: float) -> Verdict:

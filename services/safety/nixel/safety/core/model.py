@@ -246,18 +246,18 @@ class Rest:
         The instrument's, by its identity.
     verdicts
         What was found.
-    judged
-        When that was [s].
     readings
-        All that was read, by its identity.
+        All that was read.
+    overdue
+        When the first of the heartbeats will be [s].
     until
         Up to when these very readings are surely fresh and the heartbeats not overdue [s].
     """
 
     config: object
     verdicts: tuple[Verdict, ...]
-    judged: float
-    readings: object
+    readings: Mapping[str, Reading]
+    overdue: float
     until: float
 
 
@@ -331,7 +331,7 @@ class Verdict:
     """What a tick found of one interlock, readback, on-time or device.
 
     `gap` is true where there was no fresh reading to judge, `early` where too little has been seen yet to judge;
-    `value`, `unit` and `age` are `None` where they do not apply. A bypassed interlock says what it finds like any
+    `value` and `unit` are `None` where they do not apply. A bypassed interlock says what it finds like any
     other, and forbids nothing.
     """
 
@@ -342,7 +342,6 @@ class Verdict:
     warning: bool = False
     value: float | bool | None = None
     unit: str | None = None
-    age: float | None = None
     gap: bool = False
     early: bool = False
     bypassed: bool = False
@@ -376,8 +375,6 @@ class Outputs:
         What this tick found: interlocks, readbacks, on-times, then devices that do not work.
     replies
         One for each request but `Disconnect`.
-    since
-        How long ago the verdicts were found [s]: by so much more than they tell their readings have aged.
     """
 
     on: frozenset[str]
@@ -385,7 +382,6 @@ class Outputs:
     beat: bool
     verdicts: tuple[Verdict, ...]
     replies: tuple[Reply, ...]
-    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ def step(
     beat = tick.state.beat != permitted
     on = _gated(config, tick) if permitted and tick.state.on else frozenset()
     outputs = Outputs(on, permitted, beat, tick.verdicts, tuple(replies))
-    kept = None if tick.events else rest.keep(config, tick.state, tick.memory, now, inputs, outputs)
+    kept = None if tick.events else rest.keep(config, tick.state, tick.memory, inputs, outputs)
     new = replace(
         tick.state,
         on=on,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from nixel.safety.core.frozen import dataclass
@@ -12,7 +12,9 @@ from nixel.safety.proof import Result
 from nixel.safety.records.event_json import finite, stamp
 
 if TYPE_CHECKING:
-    from nixel.safety.core.model import Cause, Config, State, Verdict
+    from collections.abc import Mapping
+
+    from nixel.safety.core.model import Cause, Config, Reading, State, Verdict
     from nixel.safety.proof import Proof
 
 _DAY = 86400.0
@@ -23,7 +25,7 @@ class Snapshot:
     """One completed tick, as the socket server sees it.
 
     `time` is that of the tick [s], `ticks` and `missed` count ticks and missed deadlines since the start, `proofs`
-    are the last of each output, `since` tells how long ago the verdicts were found [s].
+    are the last of each output, `readings` are those that the verdicts were found from.
     """
 
     state: State
@@ -32,7 +34,7 @@ class Snapshot:
     ticks: int
     missed: int
     proofs: tuple[Proof, ...] = ()
-    since: float = 0.0
+    readings: Mapping[str, Reading] = field(default_factory=dict)
 
 
 def later(snapshot: Snapshot, now: float, ticks: int) -> Snapshot:
@@ -50,9 +52,9 @@ def later(snapshot: Snapshot, now: float, ticks: int) -> Snapshot:
     Returns
     -------
     Snapshot
-        The same, but that all it tells has aged.
+        The same, but that what was read has aged.
     """
-    return replace(snapshot, time=now, ticks=ticks, since=snapshot.since + now - snapshot.time)
+    return replace(snapshot, time=now, ticks=ticks)
 
 
 def describe(
@@ -85,10 +87,11 @@ def describe(
     state = snapshot.state
     causes = [_cause(cause, wall_offset) for cause in state.causes]
     lease = state.lease
+    ages = _ages(config, snapshot)
     return {
         "state": str(state.mode),
         "outputs": {output.name: output.name in state.on for output in config.outputs},
-        "interlocks": [_interlock(verdict, snapshot.since) for verdict in snapshot.verdicts],
+        "interlocks": [_interlock(verdict, ages.get(verdict.name)) for verdict in snapshot.verdicts],
         "lease": None
         if lease is None
         else {"holder": lease.name, "remaining_s": round(lease.expires - snapshot.time, 3)},
@@ -149,7 +152,18 @@ def _cause(cause: Cause, wall_offset: float) -> dict[str, Any]:
     return {"name": cause.name, "time": stamp(cause.time + wall_offset), "message": cause.text}
 
 
-def _interlock(verdict: Verdict, since: float) -> dict[str, Any]:
+def _ages(config: Config, snapshot: Snapshot) -> dict[str, float | None]:
+    """How old the oldest reading of each interlock and readback is [s]; `None` while one has never come."""
+    sources = {interlock.name: interlock.sources for interlock in config.interlocks}
+    sources |= {f"{output.name} readback": (f"readback:{output.sink}",) for output in config.outputs}
+    ages: dict[str, float | None] = {}
+    for name, each in sources.items():
+        taken = [snapshot.readings[source].time for source in each if source in snapshot.readings]
+        ages[name] = snapshot.time - min(taken) if len(taken) == len(each) else None
+    return ages
+
+
+def _interlock(verdict: Verdict, age: float | None) -> dict[str, Any]:
     return {
         "name": verdict.name,
         "kind": verdict.kind,
@@ -158,7 +172,7 @@ def _interlock(verdict: Verdict, since: float) -> dict[str, Any]:
         "bypassed": verdict.bypassed,
         "value": finite(verdict.value),
         "unit": verdict.unit,
-        "age_s": None if verdict.age is None else round(verdict.age + since, 4),
+        "age_s": None if age is None else round(age, 4),
         "message": verdict.message,
     }
 

@@ -100,7 +100,7 @@ class Units:
         self.wait = news.wait  # for a unit that has read anew while an output is on
         self._started: list[Unit] = []
         self._broken: dict[str, str] = {}
-        self._views: list[View | None] = [None] * len(self._units)
+        self._views: tuple[tuple[Unit, View | None], ...] = tuple((unit, None) for unit in self._units)
         self._readings: dict[str, Reading] = {}
         self._commanded: Command | None = None
 
@@ -121,28 +121,26 @@ class Units:
             Units that do not work, by name, each with a sentence.
         """
         faults = self._broken.copy()
-        views, anew = self._views, False
-        for place, unit in enumerate(self._units):
+        views: list[tuple[Unit, View | None]] = []
+        readings: dict[str, Reading] = {}
+        anew = False
+        for unit, known in self._views:
             view = unit.view
-            if view is not views[place]:
-                views[place], anew = view, True
+            anew = anew or view is not known
+            views.append((unit, view))
+            readings.update(view.readings)
             if not unit.alive():
                 faults.setdefault(unit.name, f"the thread of the {unit.name} has ended; restart the daemon")
             elif view.fault:
                 faults[unit.name] = view.fault
         if anew:
-            readings: dict[str, Reading] = {}
-            for known in views:
-                if known is not None:
-                    readings.update(known.readings)
-            self._readings = readings
+            self._views, self._readings = tuple(views), readings
         return self._readings, faults
 
     def news(self) -> bool:
         """Whether `look` would find anything else than it last did."""
-        views = self._views
-        for place, unit in enumerate(self._units):  # noqa: SIM110  `any` would take twice as long
-            if unit.view is not views[place] or not unit.alive():
+        for unit, view in self._views:  # noqa: SIM110  `any` would take twice as long
+            if unit.view is not view or not unit.alive():
                 return True
         return False
 
