@@ -143,6 +143,17 @@ TABLE = [
         "see that the surveillance unit is connected and powered, put that right, then run",
     ),
     (
+        "a device without which nothing is read",
+        fault(
+            UNPLUGGED.message,
+            *(dataclasses.replace(MISSING, name=f"sensor-{number}") for number in range(9)),
+            UNPLUGGED,
+            name="surveillance",
+        ),
+        "the unit at /dev/x was lost; nothing fresh is read for sensor-0, sensor-1, sensor-2 and 6 more; ",
+        "see that the surveillance unit is connected and powered, then run",
+    ),
+    (
         "a proof that failed",
         fault("the relay did NOT drop", WELL, name="proof"),
         "did NOT drop",

@@ -24,6 +24,7 @@ from nixel.safety.core.model import (
     Stop,
 )
 from nixel.safety.core.step import start
+from nixel.safety.core.wrong import not_read
 
 AMPLIFIER = Output("amplifier", "ac", ("coil",), readback_within=0.25)
 
@@ -233,3 +234,9 @@ def test_a_device_that_is_lost_comes_before_what_is_not_read_because_of_it():
     )
     refused = bench.ask(Reset(HOLDER, 1), analog_0="missing", digital_1="missing")
     assert refused == f"cannot reset: {coil}; {door}"
+
+
+def test_of_much_that_is_not_read_the_first_three_are_named():
+    assert not_read(["bore"]) == "nothing fresh is read for bore"
+    assert not_read(["a", "b", "c", "d"]) == "nothing fresh is read for a, b, c, d"
+    assert not_read(["a", "b", "c", "d", "e"]) == "nothing fresh is read for a, b, c and 2 more"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from nixel.safety.core.wrong import not_read
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -141,8 +143,8 @@ def _wrong(bad: list[Interlock]) -> tuple[list[str], list[Interlock]]:
     first = devices + [
         interlock for interlock in bad if interlock.kind != "device" and interlock.value is not None
     ]
-    names = ", ".join(interlock.name for interlock in unread)
-    return [*(interlock.message for interlock in first), f"nothing fresh is read for {names}"], first
+    left = not_read([interlock.name for interlock in unread])
+    return [*(interlock.message for interlock in first), left], first
 
 
 def _proven_by(proof: Proof, first: Cause | None) -> bool:

@@ -34,4 +34,23 @@ def wrong(verdicts: Iterable[Verdict]) -> list[str]:
     if not devices or not unread:
         return [verdict.message for verdict in unhealthy]
     read = [verdict.message for verdict in unhealthy if not (verdict.kind == DEVICE_KIND or verdict.gap)]
-    return [*devices, *read, f"nothing fresh is read for {', '.join(unread)}"]
+    return [*devices, *read, not_read(unread)]
+
+
+def not_read(names: list[str]) -> str:
+    """Say together what is not read: of more than four the first three, and how many more.
+
+    A unit that is unplugged leaves a scanner without twenty-four readings. Their names would hide what is to be done.
+
+    Parameters
+    ----------
+    names
+        Of interlocks, at least one.
+
+    Returns
+    -------
+    str
+        Half a sentence.
+    """
+    told = ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+    return f"nothing fresh is read for {told}"
