@@ -1,0 +1,107 @@
+"""`reproduce` on a machine that stands still meanwhile: the safety daemon switches off, the bits stay the same."""
+
+import os
+import signal
+import time
+from datetime import UTC, datetime
+
+import pytest
+from whole_system import INSTRUMENT, patient_bench
+
+from nixel.acquisition.instrument import load_instrument
+from nixel.acquisition.protocol import ScanProtocol
+from nixel.acquisition.scan import ScanAborted, measure
+from nixel.imaging import pipeline
+from nixel.imaging import reproduce as reproducing
+from nixel.imaging.store import Database, DataFolder, DatasetKind, Instrument, Run, RunKind, RunState
+from nixel.imaging.virtual_bench import VirtualBench
+
+PROTOCOL = ScanProtocol(frames=20, averages=2, background_frames=1, seed=3)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A data folder with one simulated measurement."""
+    with DataFolder(tmp_path_factory.mktemp("data")) as folder:
+        pass
+    database = Database(folder.database)
+    shipped = load_instrument(INSTRUMENT)
+    with database.session() as session:
+        instrument = Instrument(
+            name=shipped.name,
+            kind="scanner",
+            description="",
+            fingerprint=shipped.fingerprint(),
+            simulated=True,
+            first_seen=datetime.now(UTC),
+        )
+        session.add(instrument)
+        session.flush()
+        run = Run(
+            instrument_id=instrument.id,
+            kind=RunKind.SCAN,
+            state=RunState.DONE,
+            protocol=PROTOCOL.model_dump(mode="json"),
+            reconstruction={},
+            requested_at=datetime.now(UTC),
+        )
+        session.add(run)
+        session.flush()
+        number = run.id
+    path = pipeline.dataset_path(folder, number, DatasetKind.MEASUREMENT)
+    with patient_bench(INSTRUMENT) as bench:
+        bench.arm()
+        record = pipeline.dataset_provenance(
+            shipped, DatasetKind.MEASUREMENT, PROTOCOL.model_dump(mode="json")
+        )
+        # The bench is patient, but what is measured is the shipped instrument.
+        instrument = shipped.with_endpoints(bench.endpoints)
+        measure(instrument, PROTOCOL, path=path, safety=bench.safety, provenance=record)
+    pipeline.enter_dataset(folder, database, number, DatasetKind.MEASUREMENT, path)
+    yield folder, database
+    database.close()
+
+
+@pytest.fixture
+def benches(monkeypatch):
+    """The benches that `reproduce` starts."""
+    started = []
+
+    class Seen(VirtualBench):
+        def __enter__(self):
+            started.append(self)
+            return super().__enter__()
+
+    monkeypatch.setattr(reproducing, "VirtualBench", Seen)
+    return started
+
+
+def again(stored, benches, times):
+    """Make the measurement again while its safety daemon stands still in the first so many attempts."""
+    frozen = []
+
+    def report(_stage, done, _total):
+        if not done or len(benches) > times or benches[-1] in frozen:
+            return
+        frozen.append(benches[-1])
+        daemon = next(child for child in benches[-1].children if child.name == "safety daemon")
+        os.kill(daemon.process.pid, signal.SIGSTOP)
+        time.sleep(0.5)
+        os.kill(daemon.process.pid, signal.SIGCONT)
+
+    return reproducing.reproduce(*stored, "dataset-1", from_stored=False, report=report)
+
+
+def test_a_measurement_that_the_safety_daemon_ended_begins_anew_and_gives_the_same_bits(stored, benches):
+    outcome = again(stored, benches, 1)
+    assert len(benches) >= 2
+    anew = [line for line in outcome.lines if line.startswith("begun anew   dataset-1, switched off")]
+    assert len(anew) == len(benches) - 1
+    assert outcome.identical, outcome.lines
+    assert outcome.lines[-1].startswith("identical  dataset-1: simulated again")
+
+
+def test_a_machine_that_stands_still_each_time_is_told_why(stored, benches):
+    with pytest.raises(ScanAborted, match=r"amplifier|deadlines"):
+        again(stored, benches, 9)
+    assert len(benches) == 3
