@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,9 +110,21 @@ def hottest(folder: Path) -> float | None:
         In degC; `None` if none can be read.
     """
     found: list[float] = []
-    for zone in sorted(folder.glob("thermal_zone*")):
+    try:
+        names = os.listdir(folder)  # noqa: PTH208  pathlib would take most of what a reading takes
+    except OSError:
+        return None
+    for name in names:
+        if not name.startswith("thermal_zone"):
+            continue
         try:
-            found.append(int((zone / "temp").read_text(encoding="ascii")) / 1000.0)
+            zone = os.open(f"{folder}/{name}/temp", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            found.append(int(os.read(zone, 32)) / 1000.0)
         except (OSError, ValueError):
             continue
+        finally:
+            os.close(zone)
     return max(found, default=None)
