@@ -61,7 +61,7 @@ def fitted(
     if instrument.cpu_temperature:
         ages = (guard.max_age for guard in core.interlocks if CPU_TEMPERATURE in guard.sources)
         zones = thermal if instrument.simulated and thermal is not None else THERMAL
-        units.append(Cpu(max(core.period, min(ages) / 4), zones))
+        units.append(Cpu(max(core.period, min(ages) / 3), zones))
     return Units(units, news)
 
 
