@@ -102,6 +102,7 @@ def test_a_measurement_that_the_safety_daemon_ended_begins_anew_and_gives_the_sa
 
 
 def test_a_machine_that_stands_still_each_time_is_told_why(stored, benches):
-    with pytest.raises(ScanAborted, match=r"amplifier|deadlines"):
+    # Which of them is found first depends on which thread goes on first.
+    with pytest.raises(ScanAborted, match=r"amplifier reports|missed more than|ms old"):
         again(stored, benches, 9)
     assert len(benches) == 3
