@@ -2,9 +2,9 @@
 
 import hashlib
 import shutil
-from datetime import UTC, datetime
 
 import pytest
+from stored_runs import enter_scan
 from typer.testing import CliRunner
 from whole_system import INSTRUMENT, patient_bench
 
@@ -20,9 +20,6 @@ from nixel.imaging.store import (
     Dataset,
     DatasetKind,
     Event,
-    Instrument,
-    Run,
-    RunKind,
     RunState,
 )
 
@@ -54,29 +51,7 @@ def data(tmp_path, recording):
     """A data folder with the run and its recording."""
     with DataFolder(tmp_path / "data") as folder:
         pass
-    database = Database(folder.database)
-    now = datetime.now(UTC)
-    with database.session() as session:
-        instrument = Instrument(
-            name="virtual-scanner",
-            kind="scanner",
-            description="",
-            fingerprint="f",
-            simulated=True,
-            first_seen=now,
-        )
-        session.add(instrument)
-        session.flush()
-        session.add(
-            Run(
-                instrument_id=instrument.id,
-                kind=RunKind.SCAN,
-                state=RunState.FAILED,
-                protocol={},
-                reconstruction={},
-                requested_at=now,
-            )
-        )
+    database, _ = enter_scan(folder, RunState.FAILED, {})
     database.close()
     shutil.copytree(recording, folder.datasets / recording.name)
     return folder

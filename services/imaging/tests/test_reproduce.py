@@ -3,9 +3,9 @@
 import os
 import signal
 import time
-from datetime import UTC, datetime
 
 import pytest
+from stored_runs import enter_scan
 from whole_system import INSTRUMENT, patient_bench
 
 from nixel.acquisition.instrument import load_instrument
@@ -13,7 +13,7 @@ from nixel.acquisition.protocol import ScanProtocol
 from nixel.acquisition.scan import ScanAborted, measure
 from nixel.imaging import pipeline
 from nixel.imaging import reproduce as reproducing
-from nixel.imaging.store import Database, DataFolder, DatasetKind, Instrument, Run, RunKind, RunState
+from nixel.imaging.store import DataFolder, DatasetKind, RunState
 from nixel.imaging.virtual_bench import VirtualBench
 
 PROTOCOL = ScanProtocol(frames=20, averages=2, background_frames=1, seed=3)
@@ -24,36 +24,13 @@ def stored(tmp_path_factory):
     """A data folder with one simulated measurement."""
     with DataFolder(tmp_path_factory.mktemp("data")) as folder:
         pass
-    database = Database(folder.database)
     shipped = load_instrument(INSTRUMENT)
-    with database.session() as session:
-        instrument = Instrument(
-            name=shipped.name,
-            kind="scanner",
-            description="",
-            fingerprint=shipped.fingerprint(),
-            simulated=True,
-            first_seen=datetime.now(UTC),
-        )
-        session.add(instrument)
-        session.flush()
-        run = Run(
-            instrument_id=instrument.id,
-            kind=RunKind.SCAN,
-            state=RunState.DONE,
-            protocol=PROTOCOL.model_dump(mode="json"),
-            reconstruction={},
-            requested_at=datetime.now(UTC),
-        )
-        session.add(run)
-        session.flush()
-        number = run.id
+    protocol = PROTOCOL.model_dump(mode="json")
+    database, number = enter_scan(folder, RunState.DONE, protocol, shipped.fingerprint())
     path = pipeline.dataset_path(folder, number, DatasetKind.MEASUREMENT)
     with patient_bench(INSTRUMENT) as bench:
         bench.arm()
-        record = pipeline.dataset_provenance(
-            shipped, DatasetKind.MEASUREMENT, PROTOCOL.model_dump(mode="json")
-        )
+        record = pipeline.dataset_provenance(shipped, DatasetKind.MEASUREMENT, protocol)
         # The bench is patient, but what is measured is the shipped instrument.
         instrument = shipped.with_endpoints(bench.endpoints)
         measure(instrument, PROTOCOL, path=path, safety=bench.safety, provenance=record)
