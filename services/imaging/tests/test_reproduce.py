@@ -1,6 +1,5 @@
 """`reproduce` on a machine that stands still meanwhile: the safety daemon switches off, the bits stay the same."""
 
-import os
 import signal
 import time
 
@@ -62,9 +61,9 @@ def again(stored, benches, times):
             return
         frozen.append(benches[-1])
         daemon = next(child for child in benches[-1].children if child.name == "safety daemon")
-        os.kill(daemon.process.pid, signal.SIGSTOP)
+        daemon.process.send_signal(signal.SIGSTOP)
         time.sleep(0.5)
-        os.kill(daemon.process.pid, signal.SIGCONT)
+        daemon.process.send_signal(signal.SIGCONT)
 
     return reproducing.reproduce(*stored, "dataset-1", from_stored=False, report=report)
 
