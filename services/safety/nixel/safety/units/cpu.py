@@ -110,21 +110,16 @@ def hottest(folder: Path) -> float | None:
         In degC; `None` if none can be read.
     """
     found: list[float] = []
+    # Without pathlib, which would take most of what a reading takes.
     try:
-        names = os.listdir(folder)  # noqa: PTH208  pathlib would take most of what a reading takes
+        names = os.listdir(folder)  # noqa: PTH208
     except OSError:
         return None
     for name in names:
-        if not name.startswith("thermal_zone"):
-            continue
-        try:
-            zone = os.open(f"{folder}/{name}/temp", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            continue
-        try:
-            found.append(int(os.read(zone, 32)) / 1000.0)
-        except (OSError, ValueError):
-            continue
-        finally:
-            os.close(zone)
+        if name.startswith("thermal_zone"):
+            try:
+                with open(f"{folder}/{name}/temp", "rb", buffering=0) as zone:  # noqa: PTH123
+                    found.append(int(zone.read(32)) / 1000.0)
+            except (OSError, ValueError):
+                continue
     return max(found, default=None)

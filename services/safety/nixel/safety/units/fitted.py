@@ -61,7 +61,7 @@ def fitted(
     if instrument.cpu_temperature:
         ages = (guard.max_age for guard in core.interlocks if CPU_TEMPERATURE in guard.sources)
         zones = thermal if instrument.simulated and thermal is not None else THERMAL
-        units.append(Cpu(max(core.period, min(ages) / 3), zones))
+        units.append(Cpu(_pace(core, min(ages)), zones))
     return Units(units, news)
 
 
@@ -77,8 +77,12 @@ def _timing(core: Config) -> Timing:
 
 
 def _idle(core: Config) -> float:
-    # With nothing on, everything is asked three times in the time after which the first would be stale.
-    return max(core.period, _shortest(core) / 3)
+    return _pace(core, _shortest(core))
+
+
+def _pace(core: Config, age: float) -> float:
+    # What need not be known in every period is asked three times in the time after which the first would be stale.
+    return max(core.period, age / 3)
 
 
 def _idle_of_lines(core: Config) -> float:
